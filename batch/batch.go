@@ -1,0 +1,129 @@
+// Package batch holds what a lane knows about groups of requests: the group
+// itself, the policy that says when to cut one, and how the range of
+// timestamps in one response is shared out over its requests.
+//
+// Nothing here knows gRPC, a clock or what a request is.
+package batch
+
+import "sync/atomic"
+
+// MaxCount is the largest number of timestamps that one RPC asks for. PD's
+// upstream client uses the same bound. PD itself fails a request that cannot
+// fit below 2^18 after its suffix bits are applied.
+const MaxCount = 10_000
+
+const (
+	logicalBits   = 18
+	maxSuffixBits = 4
+)
+
+// A batch of MaxCount always fits, whatever the suffix: this constant is
+// negative, and does not compile, if it does not.
+const _ uint = 1<<logicalBits>>maxSuffixBits - MaxCount
+
+// firstStorage is the room of a new batch. Small, so that a client with many
+// dc-locations and few callers stays small; it doubles up to MaxCount, and
+// keeps what it has grown to for the next use.
+const firstStorage = 64
+
+// Batch is a group of at most MaxCount requests that is filled, sent and
+// finished once, and then used again.
+//
+// A batch has one owner at a time. While it is filled or waits to be sent
+// (again), that is the holder of the lane's send seat, and all methods but
+// Claim are the owner's alone. Launch gives it up: from then on it belongs to
+// whoever wins Claim with the launch number that Launch returned, and only the
+// winner may touch its requests. Receiver, expiry and a move to another stream
+// compete in this way and each request is finished by one of them.
+//
+// A Batch must not be copied after first use. Launch synchronizes before the
+// Claim that succeeds.
+type Batch[R any] struct {
+	// launch counts launches, times two; odd while the batch is in flight
+	// and not claimed. It never repeats, so that a Claim that comes late
+	// cannot win a batch that has been used again since.
+	launch atomic.Uint64
+
+	requests []R
+}
+
+// Fill appends what take delivers, until the batch is full or take delivers
+// less than it had room for, and returns the number of requests appended. take
+// is given room for new requests and returns how many it wrote there. It
+// allocates only while the batch grows for the first time.
+func (b *Batch[R]) Fill(take func(room []R) int) int {
+	before := len(b.requests)
+	for len(b.requests) < MaxCount {
+		b.grow()
+		room := b.requests[len(b.requests):cap(b.requests)]
+		n := take(room)
+		b.requests = b.requests[:len(b.requests)+n]
+		if n < len(room) {
+			break
+		}
+	}
+	return len(b.requests) - before
+}
+
+// grow makes room for at least one more request, at most MaxCount in all.
+func (b *Batch[R]) grow() {
+	if len(b.requests) < cap(b.requests) {
+		return
+	}
+	larger := make([]R, len(b.requests), min(max(2*cap(b.requests), firstStorage), MaxCount))
+	copy(larger, b.requests)
+	b.requests = larger
+}
+
+// Filter keeps the requests, in order, for which keep is true. The others are
+// forgotten: keep has dealt with them.
+func (b *Batch[R]) Filter(keep func(R) bool) {
+	kept := b.requests[:0]
+	for _, r := range b.requests {
+		if keep(r) {
+			kept = append(kept, r)
+		}
+	}
+	clear(b.requests[len(kept):])
+	b.requests = kept
+}
+
+// SplitAt moves the requests from index i on to the empty batch rest.
+func (b *Batch[R]) SplitAt(i int, rest *Batch[R]) {
+	moved := b.requests[i:]
+	rest.Fill(func(room []R) int {
+		n := copy(room, moved)
+		moved = moved[n:]
+		return n
+	})
+	clear(b.requests[i:])
+	b.requests = b.requests[:i]
+}
+
+// Len returns the number of requests.
+func (b *Batch[R]) Len() int { return len(b.requests) }
+
+// Requests returns the requests in the order in which they were taken. The
+// slice is the batch's own.
+func (b *Batch[R]) Requests() []R { return b.requests }
+
+// Launch gives the batch up to whoever claims the launch that it returns.
+func (b *Batch[R]) Launch() (number uint64) {
+	number = b.launch.Load() + 1
+	b.launch.Store(number) // publishes the requests; pairs with the swap in Claim
+	return number
+}
+
+// Claim makes the caller the batch's owner, and reports false if somebody else
+// has been faster, or if the batch has been claimed and launched again since. Any
+// goroutine may call it.
+func (b *Batch[R]) Claim(number uint64) bool {
+	return b.launch.CompareAndSwap(number, number+1)
+}
+
+// Reset empties the batch for its next use, and forgets its requests so that
+// they can be collected.
+func (b *Batch[R]) Reset() {
+	clear(b.requests)
+	b.requests = b.requests[:0]
+}

@@ -1,0 +1,185 @@
+// Package ring provides a bounded queue from many producers to one consumer
+// whose operations take no lock and allocate nothing.
+//
+// It is the front door of a lane: thousands of goroutines push requests, and
+// whoever holds the lane's send seat drains them into a batch. The package
+// knows nothing of either.
+package ring
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// lineSize is the distance kept between fields that different sides write. It
+// is two 64-byte lines, as in sync.Pool: x86 prefetches lines in pairs, and
+// some arm64 and ppc64 parts have lines of 128 bytes.
+const lineSize = 128
+
+// noSlots only lends its size: a slice's header, on 32 and 64 bits.
+var noSlots []struct{}
+
+// MPSC is a bounded first-in, first-out queue for many producers and one
+// consumer at a time.
+//
+// TryPush and Len may be called by any number of goroutines. Drain may be
+// called by one goroutine at a time: the consumer is a role, not a goroutine,
+// and moves between them as long as the calls are ordered by something that
+// synchronizes (the lane's send seat, a compare-and-swap word, is that).
+//
+// Nothing blocks: a push into a full ring and a drain of an empty one say so
+// and return. A drained slot no longer refers to its value. An MPSC must not be
+// copied after first use. In the terminology of the Go memory model, TryPush of
+// a value synchronizes before the Drain that returns it, and the Drain that
+// empties a slot synchronizes before the TryPush that fills it again.
+//
+// The algorithm is Dmitry Vyukov's bounded queue with a sequence number per
+// slot (https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue),
+// with the consumer's side reduced to one role that sweeps.
+//
+// # Progress
+//
+// TryPush is lock-free: its loop goes round again only after another producer
+// has advanced the tail. A producer that the scheduler takes off the processor
+// between claiming its slot (the compare-and-swap of tail) and publishing it
+// (the store of the slot's turn) hides the values behind it until it runs
+// again, which no lock-free queue with a shared order can avoid; Drain takes
+// what lies before the gap, other producers go on filling slots behind it, and
+// it is the late producer's business to look for a consumer once it has
+// published. A caller that only pushes when it will look afterwards, as the lane
+// does, therefore loses no value.
+//
+// It is not for use between two single goroutines (a channel does as well) and
+// not for values that must be taken out of order.
+type MPSC[T any] struct {
+	// | line | fields      | written by                    | read by           |
+	// |------|-------------|-------------------------------|-------------------|
+	// | 0    | slots, mask | nobody after New              | all               |
+	// | 1    | tail        | producers, by compare-and-swap | producers, Len    |
+	// | 2    | head        | the consumer, once a sweep    | consumer, Len     |
+	slots []slot[T]
+	mask  uint64
+	_     [lineSize - unsafe.Sizeof(noSlots) - 8]byte
+
+	// tail is the position that the next producer claims.
+	tail atomic.Uint64
+	_    [lineSize - 8]byte
+
+	// head is the position of the next value to take. Producers do not read
+	// it: they learn from a slot's turn whether the slot is free, so a
+	// sweep costs them no cache miss on the consumer's line.
+	head atomic.Uint64
+	_    [lineSize - 8]byte
+}
+
+// slot is one place in the ring. Its turn says whose it is: at position p
+// (p counts pushes, the place is p modulo the capacity) the slot belongs
+//
+//	to producers, while turn == p: whoever moves tail from p to p+1 owns it
+//	to the consumer, while turn == p+1, until it stores p+capacity
+//
+// so val has one owner at any time and needs no atomicity of its own.
+// Neighbouring slots share a line: producers that push together then touch a
+// quarter of the lines, and the sweep reads whole lines.
+type slot[T any] struct {
+	turn atomic.Uint64
+	val  T
+}
+
+// New returns an empty ring for at least capacity values: the next power of
+// two, and not less than two. It allocates the slots here and nothing later.
+func New[T any](capacity int) *MPSC[T] {
+	return newAt[T](capacity, 0)
+}
+
+// newAt is New with the first position given, so that tests can begin next to
+// the wrap-around of the positions.
+func newAt[T any](capacity int, start uint64) *MPSC[T] {
+	size := uint64(2)
+	for size < uint64(max(capacity, 0)) {
+		size *= 2
+	}
+	r := &MPSC[T]{slots: make([]slot[T], size), mask: size - 1}
+	for i := range size {
+		r.slots[(start+i)&r.mask].turn.Store(start + i)
+	}
+	r.tail.Store(start)
+	r.head.Store(start)
+	return r
+}
+
+// Cap returns the number of values that fit.
+func (r *MPSC[T]) Cap() int { return len(r.slots) }
+
+// Len returns the number of claimed places: values that Drain can take, and
+// values that a producer is about to publish. Beside concurrent calls it is a
+// moment's impression, with two properties that callers rely on: a producer
+// whose TryPush has returned and whose value nobody has taken sees at least 1,
+// and so does every goroutine that synchronizes after that TryPush.
+func (r *MPSC[T]) Len() int {
+	// head first: tail never lies behind a head read earlier, so that the
+	// difference cannot be negative.
+	head := r.head.Load()
+	return int(r.tail.Load() - head)
+}
+
+// TryPush appends v and reports whether there was room. It never blocks and
+// does not allocate.
+func (r *MPSC[T]) TryPush(v T) bool {
+	pos := r.tail.Load()
+	for {
+		s := &r.slots[pos&r.mask]
+		switch turn := s.turn.Load(); {
+		case turn == pos:
+			// The slot is free and pos is, or was, the tail. Winning
+			// this swap makes the slot ours until the store below.
+			if r.tail.CompareAndSwap(pos, pos+1) {
+				s.val = v
+				// Publishes val; pairs with the Load in Drain.
+				s.turn.Store(pos + 1)
+				return true
+			}
+			pos = r.tail.Load()
+		case int64(turn-pos) < 0:
+			// The slot still holds the value of a lap ago. That means
+			// full only if pos is the tail still: otherwise others
+			// have pushed since and pos is stale.
+			now := r.tail.Load()
+			if now == pos {
+				return false
+			}
+			pos = now
+		default:
+			// Somebody pushed at pos since tail was read.
+			pos = r.tail.Load()
+		}
+	}
+}
+
+// Drain moves values into dst, oldest first, until dst is full or the next
+// slot is not published, and returns how many it moved. It never blocks and
+// does not allocate. One goroutine at a time may call it.
+func (r *MPSC[T]) Drain(dst []T) int {
+	var zero T
+	head := r.head.Load()
+	n := 0
+	for n < len(dst) {
+		s := &r.slots[head&r.mask]
+		// Pairs with the Store in TryPush: val is complete if the turn
+		// says that it is there.
+		if s.turn.Load() != head+1 {
+			break
+		}
+		dst[n] = s.val
+		s.val = zero
+		// Gives the slot back to producers for the next lap; pairs with
+		// the Load in TryPush.
+		s.turn.Store(head + r.mask + 1)
+		head++
+		n++
+	}
+	if n > 0 {
+		r.head.Store(head)
+	}
+	return n
+}
