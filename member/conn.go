@@ -1,0 +1,130 @@
+package member
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+)
+
+// How connections behave. A caller's dial options come after these and win.
+const (
+	// grpc-go begins to reconnect after 1 s and ends at 120 s. A member restarts in less, and a client without a
+	// connection is a client that waits.
+	connectBaseDelay  = 50 * time.Millisecond
+	connectMultiplier = 1.6
+	connectJitter     = 0.2
+	connectMaxDelay   = time.Second
+
+	// connectTimeout bounds TCP and TLS handshakes together with the first HTTP/2 frame: about five round trips, so
+	// 2 s still suffices at 300 ms each. More would only delay the next attempt on a path that drops packets.
+	connectTimeout = 2 * time.Second
+
+	// windowSize is the smallest that HTTP/2 allows to configure here. A fixed one stops grpc-go from measuring the
+	// bandwidth with a ping on every read, which costs some 10 µs per round trip; a timestamp needs 30 bytes.
+	windowSize = 64 << 10
+
+	// maxMembersSize is how large an answer to GetMembers may be. It is far above what any cluster sends.
+	maxMembersSize = 16 << 20
+)
+
+// dialOptions returns the options of every connection.
+//
+// Proxies from the environment (HTTPS_PROXY) are not used: PD's addresses are the cluster's own, a proxy would add a hop
+// to every timestamp and cut idle streams, and the dialer that this client uses for latency goes around them anyway.
+// Who needs one gives grpc.WithContextDialer.
+//
+// grpc's own retries are left alone: without a service config, which the passthrough resolver never delivers, only
+// transparent ones remain (nothing of the request was sent), and switching them off saves nothing per call.
+func dialOptions(creds credentials.TransportCredentials, callers []grpc.DialOption) []grpc.DialOption {
+	ours := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithNoProxy(),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay:  connectBaseDelay,
+				Multiplier: connectMultiplier,
+				Jitter:     connectJitter,
+				MaxDelay:   connectMaxDelay,
+			},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithStaticStreamWindowSize(windowSize),
+		grpc.WithStaticConnWindowSize(windowSize),
+	}
+	return append(ours, callers...)
+}
+
+// connections holds one gRPC connection per URL. Its methods may be called from any goroutine.
+//
+// A plain mutex guards the map: connections are looked up when a stream is opened, not when a timestamp is asked for,
+// and nothing that waits is done under it.
+type connections struct {
+	options []grpc.DialOption // Read-only.
+
+	mu    sync.Mutex
+	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
+}
+
+func newConnections(options []grpc.DialOption) *connections {
+	return &connections{options: options, byURL: make(map[string]*grpc.ClientConn)}
+}
+
+// get returns the connection for a URL in normal form, and makes it if there is none. It never waits for the network.
+func (c *connections) get(normal string) (*grpc.ClientConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byURL == nil {
+		return nil, ErrClosed
+	}
+	if conn, ok := c.byURL[normal]; ok {
+		return conn, nil
+	}
+	conn, err := grpc.NewClient(dialTarget(normal), c.options...)
+	if err != nil {
+		return nil, fmt.Errorf("connection to %s: gRPC refuses the dial options: %w", normal, err)
+	}
+	c.byURL[normal] = conn
+	return conn, nil
+}
+
+// retain closes the connections to every URL that is not in keep, which is sorted.
+func (c *connections) retain(keep []string) {
+	var closing []*grpc.ClientConn
+	c.mu.Lock()
+	for u, conn := range c.byURL {
+		if _, wanted := slices.BinarySearch(keep, u); !wanted {
+			closing = append(closing, conn)
+			delete(c.byURL, u)
+		}
+	}
+	c.mu.Unlock()
+	closeConns(closing) // Outside of the mutex: closing tells whoever uses the connection.
+}
+
+// closeAll closes everything, for good.
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	closing := slices.Collect(maps.Values(c.byURL))
+	c.byURL = nil
+	c.mu.Unlock()
+	closeConns(closing)
+}
+
+// closeConns ignores the errors: the only one is that a connection is closed already, by somebody who got it from here.
+func closeConns(conns []*grpc.ClientConn) {
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+}
+
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byURL)
+}

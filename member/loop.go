@@ -1,0 +1,144 @@
+package member
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// refreshInterval is how often the members are asked without a reason, to notice those added or removed while the
+// leader stays the same.
+const refreshInterval = time.Minute
+
+// refresh is one round to come, that any number of callers may wait for. err is written by the loop before it closes
+// done, and read by the callers afterwards.
+type refresh struct {
+	done chan struct{}
+	err  error
+}
+
+func newRefresh() *refresh { return &refresh{done: make(chan struct{})} }
+
+// Refresh asks for the members to be looked up anew. It never blocks and may be called from any goroutine, as often as
+// one likes: requests made before a round starts are served by that one round, and rounds back off while they bring
+// nothing new. After Close it does nothing.
+func (m *Members) Refresh() {
+	select {
+	case m.kick <- struct{}{}:
+	default: // The loop has not taken the last one yet, and will see to this one as well.
+	}
+}
+
+// RefreshWait is Refresh, and waits for the end of a round that started after the call. All who wait at the same time
+// share one round. It returns the snapshot that is then valid and the round's error; with an error that is the last
+// good one, never nil. It ends early with the error of ctx, or with ErrClosed.
+//
+// It may take as long as the back-off (up to 1.2 s) and a round (up to Config.Timeout) together.
+func (m *Members) RefreshWait(ctx context.Context) (*Snapshot, error) {
+	// First get in line, then ring the bell. The loop takes the bell before the line, so it cannot miss us: if it
+	// took our line, that round is ours, and if not, it will hear the bell.
+	mine := m.upcoming.Load()
+	m.Refresh()
+	select {
+	case <-mine.done:
+		return m.Snapshot(), mine.err
+	case <-ctx.Done():
+		return m.Snapshot(), ctx.Err()
+	case <-m.ctx.Done():
+		return m.Snapshot(), ErrClosed
+	}
+}
+
+// loop is the one goroutine that changes the snapshot after New. It ends with m.ctx.
+func (m *Members) loop() {
+	var pace pacer
+	minute := time.NewTimer(jitter(refreshInterval))
+	defer minute.Stop()
+	for {
+		select {
+		case <-m.kick:
+		case <-minute.C:
+		case <-m.ctx.Done():
+			return
+		}
+		if !sleep(m.ctx, pace.next(time.Now())) {
+			return
+		}
+		m.runRefresh(&pace)
+		minute.Reset(jitter(refreshInterval))
+	}
+}
+
+// runRefresh runs one round for all who asked until now.
+func (m *Members) runRefresh(pace *pacer) {
+	// Whoever rang during the pause is served by this round. The order matters: see RefreshWait.
+	select {
+	case <-m.kick:
+	default:
+	}
+	current := m.upcoming.Swap(newRefresh())
+
+	pace.begin(time.Now())
+	changed, err := m.update()
+	pace.end(time.Now(), changed)
+	current.err = err
+	close(current.done)
+}
+
+// update asks all known addresses once and publishes what they say. When nobody says anything usable the last good
+// snapshot stays.
+func (m *Members) update() (changed bool, err error) {
+	old := m.Snapshot()
+	m.counters.refreshes.Add(1)
+	p := &poll{secure: m.secure, clusterID: old.ClusterID, log: m.log}
+	next, err := m.round(m.ctx, old.URLs, p)
+	if m.ctx.Err() != nil {
+		return false, ErrClosed
+	}
+	m.counters.strangers.Add(uint64(p.strangers))
+	m.note(err)
+	if err != nil {
+		return false, err
+	}
+	next.complete(m.seeds)
+	if !next.equal(old) {
+		m.publish(old, next)
+		changed = true
+	}
+	// After the publication, so that whoever loses a connection finds the new snapshot. Also without a change: an
+	// address of an older snapshot may have been asked for since.
+	m.conns.retain(next.URLs)
+	return changed, nil
+}
+
+// outcome wraps an error that may be nil, for an atomic pointer.
+type outcome struct{ err error }
+
+// note records how a round ended. Only the first failure in a row is worth a warning: rounds are repeated about once a
+// second for as long as somebody waits for a leader.
+func (m *Members) note(err error) {
+	last := m.lastRound.Swap(&outcome{err})
+	switch {
+	case err == nil && last.err == nil:
+	case err == nil:
+		m.log.Info("PD members are answering again")
+	case last.err == nil:
+		m.counters.failures.Add(1)
+		m.log.Warn("PD members could not be refreshed; keeping those known", zap.Error(err))
+	default:
+		m.counters.failures.Add(1)
+		m.log.Debug("PD members could still not be refreshed", zap.Error(err))
+	}
+}
+
+func (m *Members) publish(old, next *Snapshot) {
+	m.snapshot.Store(next)
+	m.counters.changes.Add(1)
+	if old.Leader != next.Leader {
+		m.log.Info("PD leader changed", zap.String("from", old.Leader), zap.String("to", next.Leader))
+	}
+	if m.cfg.OnChange != nil {
+		m.cfg.OnChange(next)
+	}
+}

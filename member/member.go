@@ -1,0 +1,168 @@
+// Package member knows the members of a cluster of Placement Driver (PD) servers: who leads, who follows, who serves
+// which dc-location, and how to connect to each.
+//
+// What is known at one moment is a Snapshot, an immutable value behind an atomic pointer. One goroutine, the loop,
+// replaces it: once a minute, and whenever somebody asks for it because a server said that it does not lead any more.
+// The loop asks all members at once and believes the first usable answer, so that a member that does not answer costs
+// nothing (see round.go), and it holds back while asking brings nothing new (see pacer.go). The addresses that the
+// client was made with, the seeds, are asked for ever.
+//
+//	address.go   the normal form of an address
+//	snapshot.go  what an answer says, and which answers are not believed
+//	poll.go      the judgement over the answers of one round; no clock, no I/O
+//	round.go     one round: ask all, wait no longer than is useful
+//	pacer.go     when the next round may start
+//	loop.go      the loop, and how to ask it for a round
+//	found.go     the first snapshot
+//	conn.go      one gRPC connection per URL
+//	security.go  certificates: what is required of them
+//	creds.go     certificates read anew for each handshake
+package member
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+const (
+	defaultTimeout  = 3 * time.Second
+	defaultMaxRetry = 100
+)
+
+// Config is what New needs to know. Only Seeds has no default.
+type Config struct {
+	// Seeds are the addresses of one or more members, or a name that leads to one. See ParseAddress for their form.
+	Seeds []string
+	// Security holds the certificates. Without any, connections are not encrypted.
+	Security Security
+	// DialOptions are applied to each connection after the package's own, and so override them.
+	DialOptions []grpc.DialOption
+	// Timeout bounds each question to a member. Zero or less means 3 s.
+	Timeout time.Duration
+	// MaxRetry is how often New asks all seeds, about once a second, before it gives up. Zero or less means 100.
+	MaxRetry int
+	// Logger takes the package's log, nil for none.
+	Logger *zap.Logger
+	// OnChange, if not nil, is called with each snapshot that differs from the one before, right after it was
+	// published. The one that New makes is not reported. OnChange runs on the loop's goroutine, where it holds up
+	// further refreshes: it must return soon, and must call neither Close nor RefreshWait.
+	OnChange func(*Snapshot)
+}
+
+// Members keeps track of a cluster's members and holds the connections to them.
+//
+// All methods may be called from any number of goroutines. Snapshot is one atomic load; Refresh, Stats and Err never
+// block; Conn takes a mutex for a moment but never waits for the network; RefreshWait and Close wait. A Members is made
+// by New, owns one goroutine, and must be closed. It is of no use for the path of a single timestamp beyond Snapshot:
+// a stream holds on to the connection that it was opened on.
+type Members struct {
+	cfg    Config // Read-only after New, like the next four.
+	log    *zap.Logger
+	secure bool     // Connections are encrypted, and all URLs https.
+	seeds  []string // In normal form.
+	conns  *connections
+
+	snapshot  atomic.Pointer[Snapshot] // Written by New, then by the loop only.
+	lastRound atomic.Pointer[outcome]  // How the latest round ended; written by the loop only.
+	upcoming  atomic.Pointer[refresh]  // The round that will start next; replaced by the loop as it starts it.
+	kick      chan struct{}            // Holds one token while somebody wants a round.
+
+	counters counters
+
+	ctx       context.Context // Done once Close has been called.
+	cancel    context.CancelFunc
+	running   sync.WaitGroup // The loop, and the questions that are under way.
+	closeOnce sync.Once
+}
+
+// New finds the cluster that the seeds belong to and its leader, and starts to follow it.
+//
+// It asks all seeds at the same time, again and again (MaxRetry), until one of them names a leader. All that answer
+// must belong to one cluster; it waits 200 ms at most for those that are slower than the first. It returns an error
+// at once if the configuration is wrong (ErrInvalidAddress, ErrSecurity), the seeds belong to different clusters
+// (ErrClusterMismatch), or all of them refuse the caller's credentials; otherwise after the last try (ErrNoLeader if a
+// member answered, else ErrUnavailable; with what each address came to), or when ctx ends.
+//
+// ctx bounds the construction only. What New returned lives until Close.
+func New(ctx context.Context, cfg Config) (*Members, error) {
+	m, err := prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.found(ctx); err != nil {
+		m.Close()
+		return nil, err
+	}
+	m.running.Go(m.loop)
+	return m, nil
+}
+
+// prepare does all of New that needs no network.
+func prepare(cfg Config) (*Members, error) {
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	if cfg.MaxRetry <= 0 {
+		cfg.MaxRetry = defaultMaxRetry
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	secure := cfg.Security.enabled()
+	seeds, err := parseSeeds(cfg.Seeds, secure, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	creds, err := cfg.Security.credentials(cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	m := &Members{
+		cfg:    cfg,
+		log:    cfg.Logger,
+		secure: secure,
+		seeds:  seeds,
+		conns:  newConnections(dialOptions(creds, cfg.DialOptions)),
+		kick:   make(chan struct{}, 1),
+	}
+	m.upcoming.Store(newRefresh())
+	m.lastRound.Store(&outcome{})
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m, nil
+}
+
+// Snapshot returns what is known now. It is never nil, costs one atomic load, and goes on working after Close.
+func (m *Members) Snapshot() *Snapshot { return m.snapshot.Load() }
+
+// Err returns why the latest refresh failed, or nil if it did not. ErrClusterMismatch here means that every member that
+// answered belongs to another cluster, ErrNoLeader that an election is going on. It never blocks.
+func (m *Members) Err() error { return m.lastRound.Load().err }
+
+// Conn returns the connection to a URL, which it makes if there is none. It does not wait for the connection to be
+// established: calls on it do. All callers share it, and it must not be closed by them: it is closed when its URL has
+// left the snapshot, and by Close. Calls on it then fail with the gRPC code Canceled; take the leader from the snapshot
+// and try again.
+//
+// The URL may be any address that ParseAddress takes. After Close the error is ErrClosed.
+func (m *Members) Conn(url string) (*grpc.ClientConn, error) {
+	normal, err := ParseAddress(url, m.secure)
+	if err != nil {
+		return nil, err
+	}
+	return m.conns.get(normal)
+}
+
+// Close ends everything: it stops the loop, waits for it, and closes all connections. Callers of RefreshWait return
+// ErrClosed. It may be called more than once, also at the same time; each call returns when all is done.
+func (m *Members) Close() {
+	m.closeOnce.Do(func() {
+		m.cancel()
+		m.running.Wait()
+		m.conns.closeAll()
+	})
+}
