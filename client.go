@@ -1,0 +1,366 @@
+package tso
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/tsoring/tso/internal/wheel"
+	"github.com/tsoring/tso/internal/wire"
+	"github.com/tsoring/tso/member"
+)
+
+// Client fetches timestamps from a PD cluster. All methods may be called from any
+// number of goroutines. A Client must be closed.
+type Client interface {
+	// GetTS returns a timestamp of the global scope. It returns when there is
+	// one, or with an error when ctx or the request budget ends or the client
+	// is closed. It allocates nothing once warm.
+	GetTS(ctx context.Context) (physical, logical int64, err error)
+	// GetTSAsync begins to fetch a timestamp and returns at once; it waits
+	// only for room if 65,536 requests are queued already. It never returns
+	// nil: what goes wrong, Wait tells.
+	GetTSAsync(ctx context.Context) TSFuture
+	// GetLocalTS is GetTS for the scope of one dc-location (Local TSO).
+	// Where PD knows no allocator for it, after it has been asked anew, the
+	// error is ErrUnknownDCLocation.
+	GetLocalTS(ctx context.Context, dcLocation string) (physical, logical int64, err error)
+	// GetLocalTSAsync is GetTSAsync for the scope of one dc-location.
+	GetLocalTSAsync(ctx context.Context, dcLocation string) TSFuture
+	// GetMinTS is the same as GetTS. It exists for programs written for PD's
+	// client, where it matters when TSO is a service of its own.
+	GetMinTS(ctx context.Context) (physical, logical int64, err error)
+
+	// GetClusterID returns the id of the cluster. It never blocks.
+	GetClusterID(ctx context.Context) uint64
+	// GetAllMembers asks PD for its members.
+	GetAllMembers(ctx context.Context) ([]*pdpb.Member, error)
+	// GetLeaderAddr returns the URL of the PD leader, as known. It never
+	// blocks.
+	GetLeaderAddr() string
+
+	// UpdateOption changes an option while the client is in use. A value out
+	// of range or of the wrong type is an error that Is ErrInvalidOption, and
+	// changes nothing. After Close it has no effect.
+	UpdateOption(option DynamicOption, value any) error
+	// Stats returns what the client has done so far. It never blocks.
+	Stats() Stats
+	// Close ends all calls with ErrClosed and returns when nothing of the
+	// client is left. It may be called more than once, and concurrently.
+	Close()
+}
+
+// TSFuture is a timestamp on its way.
+type TSFuture interface {
+	// Wait returns the timestamp when it is there, or an error when the
+	// context given to GetTSAsync or the request budget ends or the client is
+	// closed. It must be called at most once, by one goroutine: the future
+	// serves another call after it has returned. A second call returns
+	// ErrFutureWaited as long as that has not happened. A future that is never
+	// waited for is collected as garbage.
+	Wait() (physical, logical int64, err error)
+}
+
+// client implements Client.
+type client struct {
+	env     laneEnv
+	members *member.Members
+	buffers bytebufferpool.Pool
+	stats   counters
+	pace    pacer
+
+	// global is the lane of the global scope, which always exists; lanes has
+	// those of all dc-locations in use, the global one included. The map is
+	// never modified but replaced, under lanesLock; closedLanes is the last.
+	// Calls only read it: the lock is for a dc-location's first call and last.
+	global    *lane
+	lanes     atomic.Pointer[map[string]*lane]
+	lanesLock sync.Mutex
+	// highs has the high-water marks of the dc-locations whose lanes have ended,
+	// for when they come back. Guarded by lanesLock.
+	highs map[string]uint64
+
+	built     chan struct{} // closed when all fields are set
+	detach    func() bool   // lets go of the context that the client lives in
+	closeOnce sync.Once
+}
+
+// closedLanes are the lanes of a client that is closed.
+var closedLanes = &map[string]*lane{}
+
+// defaultInFlight is how many RPCs of a lane may be under way, unless
+// TSOClientRPCConcurrency says otherwise.
+const defaultInFlight = 2
+
+// NewClient returns a client for the cluster that the addresses belong to. See
+// NewClientWithContext.
+func NewClient(pdAddrs []string, security SecurityOption, opts ...ClientOption) (Client, error) {
+	return NewClientWithContext(context.Background(), pdAddrs, security, opts...)
+}
+
+// NewClientWithContext returns a client for the cluster that the addresses belong
+// to. An address is host:port, or a URL of that; one is enough, the members tell
+// of each other. It returns when a member has named the leader, or with an error
+// that says what to change. The client lives in ctx and ends with it, as if
+// closed; so to bound only how long it takes to come up, use WithMaxErrorRetry.
+func NewClientWithContext(ctx context.Context, pdAddrs []string, security SecurityOption, opts ...ClientOption) (Client, error) {
+	if ctx == nil {
+		return nil, errNilContext
+	}
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{built: make(chan struct{}), highs: make(map[string]uint64)}
+	c.members, err = member.New(ctx, member.Config{
+		Seeds:       pdAddrs,
+		Security:    security,
+		DialOptions: cfg.dialOptions,
+		Timeout:     cfg.timeout,
+		MaxRetry:    cfg.maxRetry,
+		Logger:      cfg.log,
+		OnChange:    c.membersChanged,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tso: %w", err)
+	}
+	c.build(cfg)
+	close(c.built)
+	c.global.start()
+	c.detach = context.AfterFunc(ctx, c.shut)
+	return c, nil
+}
+
+// build sets all that needs no network.
+func (c *client) build(cfg *config) {
+	began := time.Now()
+	c.env = laneEnv{
+		target:      c.target,
+		open:        c.open,
+		refresh:     c.members.Refresh,
+		refreshWait: c.refreshWait,
+		forget:      c.forget,
+		now:         func() int64 { return int64(time.Since(began)) },
+		clusterID:   func() uint64 { return c.members.Snapshot().ClusterID },
+		wheel:       wheel.New(),
+		requests:    newRequestPool(),
+		batches:     &sync.Pool{New: newBatch},
+		pace:        &c.pace,
+		stats:       &c.stats,
+		log:         cfg.log,
+		fallback:    cfg.fallback,
+		timeout:     cfg.timeout,
+		budget:      cfg.budget,
+		capacity:    cfg.capacity,
+	}
+	c.env.inFlight.Store(defaultInFlight)
+	c.global = newLane(globalDC, &c.env)
+	c.lanes.Store(&map[string]*lane{globalDC: c.global})
+}
+
+func (c *client) GetTS(ctx context.Context) (physical, logical int64, err error) {
+	return c.get(ctx, c.global)
+}
+
+func (c *client) GetTSAsync(ctx context.Context) TSFuture {
+	return c.getAsync(ctx, c.global)
+}
+
+func (c *client) GetLocalTS(ctx context.Context, dcLocation string) (physical, logical int64, err error) {
+	return c.get(ctx, c.lane(dcLocation))
+}
+
+func (c *client) GetLocalTSAsync(ctx context.Context, dcLocation string) TSFuture {
+	return c.getAsync(ctx, c.lane(dcLocation))
+}
+
+func (c *client) GetMinTS(ctx context.Context) (physical, logical int64, err error) {
+	return c.GetTS(ctx)
+}
+
+func (c *client) get(ctx context.Context, l *lane) (physical, logical int64, err error) {
+	if err := usable(ctx); err != nil {
+		return 0, 0, err
+	}
+	r := c.env.requests.get(ctx)
+	if err := l.push(ctx, r); err != nil {
+		r.recycle()
+		return 0, 0, err
+	}
+	return r.Wait()
+}
+
+func (c *client) getAsync(ctx context.Context, l *lane) TSFuture {
+	if err := usable(ctx); err != nil {
+		return c.env.requests.settled(err)
+	}
+	r := c.env.requests.get(ctx)
+	if err := l.push(ctx, r); err != nil {
+		r.fail(err)
+	}
+	return r
+}
+
+// usable returns why no call can be made with ctx.
+func usable(ctx context.Context) error {
+	if ctx == nil {
+		return errNilContext
+	}
+	return ctx.Err()
+}
+
+// lane returns the lane of a dc-location, and begins one if there is none. After
+// Close it returns the global one, which answers ErrClosed.
+func (c *client) lane(dc string) *lane {
+	if dc == "" {
+		return c.global
+	}
+	if l := (*c.lanes.Load())[dc]; l != nil {
+		return l
+	}
+	return c.laneSlow(dc)
+}
+
+// laneSlow begins a lane, which finds out by itself whether PD knows the
+// dc-location. One caller builds it: a ring is a megabyte.
+func (c *client) laneSlow(dc string) *lane {
+	c.lanesLock.Lock()
+	defer c.lanesLock.Unlock()
+	lanes := c.lanes.Load()
+	if lanes == closedLanes {
+		return c.global
+	}
+	if l := (*lanes)[dc]; l != nil {
+		return l
+	}
+	l := newLane(dc, &c.env)
+	l.high = c.highs[dc]
+	more := maps.Clone(*lanes)
+	more[dc] = l
+	c.lanes.Store(&more)
+	l.start()
+	return l
+}
+
+// forget removes a lane that has ended by itself. On the lane's run goroutine.
+func (c *client) forget(l *lane) {
+	c.lanesLock.Lock()
+	defer c.lanesLock.Unlock()
+	if l.high > 0 {
+		c.highs[l.dc] = l.high
+	}
+	lanes := c.lanes.Load()
+	if (*lanes)[l.dc] != l {
+		return
+	}
+	fewer := maps.Clone(*lanes)
+	delete(fewer, l.dc)
+	c.lanes.Store(&fewer)
+}
+
+// takeLanes ends the making of lanes, and returns those there are.
+func (c *client) takeLanes() map[string]*lane {
+	c.lanesLock.Lock()
+	defer c.lanesLock.Unlock()
+	return *c.lanes.Swap(closedLanes)
+}
+
+// target returns the URL of the member that serves dc.
+func (c *client) target(dc string) string {
+	s := c.members.Snapshot()
+	if dc == globalDC {
+		return s.Leader
+	}
+	return s.Allocators[dc]
+}
+
+// open opens a stream for dc to the member at url.
+func (c *client) open(ctx context.Context, dc, url string) (tsoStream, error) {
+	conn, err := c.members.Conn(url)
+	if err != nil {
+		return nil, err
+	}
+	if dc == globalDC {
+		dc = "" // what every server takes for it, also those that know no dc-locations
+	}
+	s, err := openGRPC(ctx, conn, wire.NewTemplate(c.members.Snapshot().ClusterID, dc), &c.buffers)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *client) refreshWait(ctx context.Context) error {
+	_, err := c.members.RefreshWait(ctx)
+	return err
+}
+
+// membersChanged is called when there is a new snapshot.
+func (c *client) membersChanged(*member.Snapshot) {
+	<-c.built
+	for _, l := range *c.lanes.Load() {
+		l.membersChanged()
+	}
+}
+
+func (c *client) GetClusterID(context.Context) uint64 { return c.members.Snapshot().ClusterID }
+
+func (c *client) GetAllMembers(ctx context.Context) ([]*pdpb.Member, error) {
+	if err := usable(ctx); err != nil {
+		return nil, err
+	}
+	s, err := c.members.RefreshWait(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case c.lanes.Load() == closedLanes:
+		return nil, ErrClosed
+	case err != nil:
+		return nil, fmt.Errorf("tso: %w", err)
+	}
+	members := make([]*pdpb.Member, len(s.Members))
+	for i, m := range s.Members {
+		own := *m
+		members[i] = &own
+	}
+	return members, nil
+}
+
+func (c *client) GetLeaderAddr() string { return c.members.Snapshot().Leader }
+
+func (c *client) UpdateOption(option DynamicOption, value any) error {
+	return updateOption(&c.env, option, value)
+}
+
+func (c *client) Stats() Stats {
+	s := c.stats.snapshot()
+	s.MemberRequests = int64(c.members.Stats().GetMembers)
+	return s
+}
+
+func (c *client) Close() {
+	c.detach()
+	c.shut()
+}
+
+// shut ends everything, in the order of use: calls, streams, timers,
+// connections.
+func (c *client) shut() {
+	c.closeOnce.Do(func() {
+		lanes := c.takeLanes()
+		for _, l := range lanes {
+			l.close(ErrClosed)
+		}
+		for _, l := range lanes {
+			<-l.done
+		}
+		c.env.wheel.Close()
+		c.members.Close()
+	})
+}

@@ -1,0 +1,182 @@
+package tso
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tsoring/tso/internal/wheel"
+	"github.com/tsoring/tso/internal/wire"
+)
+
+// fakeStream is a tsoStream driven by a test: requests come out of sent, and
+// what the test puts into answers is received.
+type fakeStream struct {
+	url     string
+	sent    chan uint32
+	answers chan fakeAnswer
+	closed  chan struct{}
+	once    sync.Once
+	cause   error
+	retired atomic.Int64 // the unanswered requests at the end, plus one
+}
+
+// fakeAnswer is an answer, or the end of the stream.
+type fakeAnswer struct {
+	response wire.Response
+	err      error
+}
+
+func newFakeStream(url string) *fakeStream {
+	return &fakeStream{
+		url:     url,
+		sent:    make(chan uint32, maxInFlight),
+		answers: make(chan fakeAnswer, maxInFlight),
+		closed:  make(chan struct{}),
+	}
+}
+
+func (s *fakeStream) Send(count uint32) error {
+	select {
+	case <-s.closed:
+		return s.cause
+	case s.sent <- count:
+		return nil
+	default:
+		return errors.New("fake stream: more requests than can be in flight")
+	}
+}
+
+func (s *fakeStream) Retire(unanswered int) { s.retired.Store(int64(unanswered) + 1) }
+
+func (s *fakeStream) Recv(r *wire.Response) error {
+	select {
+	case a := <-s.answers:
+		*r = a.response
+		return a.err
+	case <-s.closed:
+		return s.cause
+	}
+}
+
+func (s *fakeStream) Close(cause error) {
+	s.once.Do(func() {
+		if s.cause = cause; cause == nil {
+			s.cause = errors.New("fake stream closed")
+		}
+		close(s.closed)
+	})
+}
+
+// grant answers a request for count timestamps, the last of which is ts.
+func (s *fakeStream) grant(ts uint64, count uint32) {
+	s.answers <- fakeAnswer{response: granting(ts, count)}
+}
+
+func granting(ts uint64, count uint32) wire.Response {
+	physical, logical := ExtractTS(ts)
+	return wire.Response{Count: count, HasTime: true, Physical: physical, Logical: logical, ClusterID: fakeCluster}
+}
+
+// echoStream answers each request at once, with rising timestamps.
+type echoStream struct {
+	*fakeStream
+	oracle *atomic.Int64
+}
+
+func newEchoStream(url string, oracle *atomic.Int64) tsoStream {
+	return echoStream{fakeStream: newFakeStream(url), oracle: oracle}
+}
+
+func (s echoStream) Recv(r *wire.Response) error {
+	select {
+	case count := <-s.sent:
+		*r = wire.Response{
+			Count: count, HasTime: true, ClusterID: fakeCluster,
+			Physical: s.oracle.Add(1), Logical: int64(count),
+		}
+		return nil
+	case <-s.closed:
+		return s.cause
+	}
+}
+
+const fakeCluster = 7
+
+// fakeEnv is the environment of a lane without a client.
+type fakeEnv struct {
+	*laneEnv
+	leader    atomic.Pointer[string]
+	refreshes atomic.Int64
+	forgotten atomic.Int64
+	// refreshed is what the next waits for a refresh return.
+	refreshed atomic.Pointer[error]
+	oracle    atomic.Int64
+}
+
+// newFakeEnv returns an environment whose streams come from open.
+func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv {
+	e := &fakeEnv{}
+	e.moveTo("pd-1")
+	began := time.Now()
+	e.laneEnv = &laneEnv{
+		target:  func(string) string { return *e.leader.Load() },
+		refresh: func() { e.refreshes.Add(1) },
+		refreshWait: func(context.Context) error {
+			e.refreshes.Add(1)
+			if p := e.refreshed.Load(); p != nil {
+				return *p
+			}
+			return nil
+		},
+		open: func(ctx context.Context, _, url string) (tsoStream, error) {
+			s := open(url, &e.oracle)
+			if s == nil {
+				return nil, errors.New("connection refused")
+			}
+			context.AfterFunc(ctx, func() { s.Close(context.Cause(ctx)) })
+			return s, nil
+		},
+		forget:    func(*lane) { e.forgotten.Add(1) },
+		now:       func() int64 { return int64(time.Since(began)) },
+		clusterID: func() uint64 { return fakeCluster },
+		wheel:     wheel.New(),
+		requests:  newRequestPool(),
+		batches:   &sync.Pool{New: newBatch},
+		pace:      &pacer{},
+		stats:     &counters{},
+		log:       zap.NewNop(),
+		timeout:   defaultTimeout,
+		budget:    defaultBudget,
+		capacity:  ringCapacity,
+	}
+	e.inFlight.Store(defaultInFlight)
+	e.oracle.Store(1 << 40)
+	return e
+}
+
+func (e *fakeEnv) moveTo(url string) { e.leader.Store(&url) }
+
+// startFakeLane returns a lane on streams from open, that is closed with the
+// test.
+func startFakeLane(t testing.TB, open func(string, *atomic.Int64) tsoStream) (*lane, *fakeEnv) {
+	e := newFakeEnv(open)
+	return startLane(t, e), e
+}
+
+// startLane returns a lane in e, that is closed with the test.
+func startLane(t testing.TB, e *fakeEnv) *lane {
+	l := newLane(globalDC, e.laneEnv)
+	l.start()
+	t.Cleanup(func() {
+		l.close(ErrClosed)
+		<-l.done
+		e.wheel.Close()
+	})
+	return l
+}

@@ -1,0 +1,113 @@
+package tso
+
+import (
+	"sync/atomic"
+
+	"github.com/tsoring/tso/batch"
+	"github.com/tsoring/tso/internal/wire"
+)
+
+// maxInFlight is the most RPCs that a stream can have unanswered. A power of
+// two; 64 keeps a round trip of 6 ms filled with an RPC every 0.1 ms, which is
+// more of them than a PD likes to see.
+const maxInFlight = 64
+
+// tsoStream is what a lane needs of a stream to PD.
+//
+// Send and Retire are the send side: one goroutine at a time, the holder of the
+// lane's send seat. Recv is the receive side: one goroutine at a time. The two
+// sides and Close may run concurrently.
+type tsoStream interface {
+	// Send asks for count timestamps. It does not block: a stream whose
+	// peer does not read must take maxInFlight requests all the same. After
+	// an error the stream is broken and Recv returns.
+	Send(count uint32) error
+	// Retire says that nothing will be sent any more, and that the last
+	// unanswered requests have no answer yet.
+	Retire(unanswered int)
+
+	// Recv waits for the next answer, in the order of the requests.
+	Recv(*wire.Response) error
+
+	// Close ends the stream: Recv returns, with cause or an error of the
+	// transport. Idempotent.
+	Close(cause error)
+}
+
+// requestBatch is a batch of a lane.
+type requestBatch = batch.Batch[*request]
+
+// flight is one stream and the batches in flight on it, first in, first out:
+// PD answers the requests of a stream strictly in their order.
+//
+// The queue has one producer, the holder of the send seat, and one consumer, the
+// stream's receiver. A slot between head and tail belongs to nobody: its batch
+// is claimed by whoever wants to finish or to move it.
+type flight struct {
+	stream tsoStream
+	url    string // of the member that it leads to
+
+	// tail counts the batches sent. Written by the send side after the slot,
+	// and before the request leaves, so that its answer finds the slot.
+	tail atomic.Uint64
+	_    [56]byte
+
+	// head counts the answers dealt with. Written by the receiver.
+	head atomic.Uint64
+	_    [56]byte
+
+	slots [maxInFlight]flightSlot
+}
+
+// flightSlot is one batch in flight. Written by the send side while the slot is
+// outside of [head, tail); after that its fields do not change until the
+// receiver has moved head past it.
+type flightSlot struct {
+	batch  *requestBatch
+	number uint64 // for batch.Claim
+	count  uint32
+	sent   int64 // coarse clock
+	expiry int64 // coarse clock: when the budget of the last request ends
+}
+
+// len returns how many RPCs are unanswered.
+func (f *flight) len() int {
+	head := f.head.Load()
+	return int(f.tail.Load() - head)
+}
+
+// add puts b, owned by the caller, behind the batches in flight and gives it up.
+// Send side; there is room.
+func (f *flight) add(b *requestBatch, sent, expiry int64) {
+	tail := f.tail.Load()
+	s := &f.slots[tail%maxInFlight]
+	s.batch, s.count, s.sent, s.expiry = b, uint32(b.Len()), sent, expiry
+	s.number = b.Launch()
+	f.tail.Store(tail + 1) // publishes the slot; pairs with the Loads in oldest and each
+}
+
+// oldest returns the slot of the next answer, nil if none is expected. Receiver
+// or, for a look at the fields that do not need a claim, send side: the send
+// side may find the slot answered already, but not used again, because it is the
+// one that uses slots again.
+func (f *flight) oldest() *flightSlot {
+	head := f.head.Load()
+	if head == f.tail.Load() {
+		return nil
+	}
+	return &f.slots[head%maxInFlight]
+}
+
+// answered removes the oldest slot. Receiver.
+func (f *flight) answered() { f.head.Store(f.head.Load() + 1) }
+
+// each calls fn for the slots in flight, oldest first, until fn returns false.
+// Send side. The receiver may answer a slot meanwhile: fn must claim its batch
+// before it touches it.
+func (f *flight) each(fn func(*flightSlot) bool) {
+	for i := f.head.Load(); i != f.tail.Load(); i++ {
+		if !fn(&f.slots[i%maxInFlight]) {
+			return
+		}
+	}
+}

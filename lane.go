@@ -1,0 +1,313 @@
+package tso
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tsoring/tso/internal/wheel"
+	"github.com/tsoring/tso/internal/wire"
+	"github.com/tsoring/tso/ring"
+)
+
+// laneEnv is what a lane needs of the client around it. A struct of values and
+// functions, so that a test can drive a lane without members or a network. Set
+// up once and then only read, but for the two atomics, which UpdateOption sets.
+type laneEnv struct {
+	// target returns the URL of the member that serves the dc-location, ""
+	// if none is known.
+	target func(dc string) string
+	// open begins a stream to the member at url. It returns when ctx ends.
+	open func(ctx context.Context, dc, url string) (tsoStream, error)
+	// refresh asks for news of the members, and does not wait for them.
+	refresh func()
+	// refreshWait returns once news have come, or with the reason why not.
+	refreshWait func(ctx context.Context) error
+	// forget is called when a lane has ended by itself.
+	forget func(*lane)
+	// now is a monotonic clock in nanoseconds.
+	now func() int64
+	// clusterID is the cluster whose answers are believed.
+	clusterID func() uint64
+
+	wheel    *wheel.Wheel
+	requests *requestPool
+	batches  *sync.Pool // of *requestBatch
+	pace     *pacer
+	stats    *counters
+	log      *zap.Logger
+	fallback func(FallbackEvent) // may be nil
+
+	timeout  time.Duration // of an RPC
+	budget   time.Duration // of a request
+	capacity int           // of the ring
+
+	inFlight atomic.Int32 // most unanswered RPCs, 1..maxInFlight
+	linger   atomic.Int64 // batch interval in ns, 0 for none
+}
+
+// tickOf returns how often a lane with calls under way looks at its deadlines.
+// Budgets end up to seven ticks late; a hundred-and-sixtieth of the budget makes
+// that less than a twentieth. 50 ms, which the default budget gets, costs twenty
+// wake-ups a second while there are calls, and none without.
+func tickOf(budget time.Duration) time.Duration {
+	return min(max(budget/160, time.Millisecond), 50*time.Millisecond)
+}
+
+// lane is the pipeline of one dc-location: callers push requests into the ring,
+// the send seat cuts them into batches and sends those on the stream, the
+// receiver shares out the answers.
+//
+//	callers ──► ring ──► queue ──► flight (stream) ──► receiver ──► callers
+//	                 send seat                     run goroutine
+//
+// # The send seat
+//
+// Sending is a role that anybody takes who has reason to believe that there is
+// something to send: a caller after its push, the receiver after an answer, the
+// wheel at a tick, the run goroutine after a change of stream. The word seat
+// says free, taken, or taken with the demand to look once more before leaving.
+// Nobody waits for it. No wake-up is lost: who finds the seat taken leaves that
+// demand, which the holder cannot miss, since it leaves with a compare-and-swap
+// from plain taken.
+//
+// Whoever makes work first publishes it and then looks for a holder; the holder
+// first looks for work and then leaves. All of these words are Go atomics, which
+// are sequentially consistent, so that at least one of the two sees the other.
+// The same pattern ("publish, then look") lets a caller leave at once when the
+// flight is full (the receiver comes past after its answer, having published the
+// room) and when there is no stream (the run goroutine comes past with the next
+// one, having published it).
+//
+// Nothing done in the seat blocks: see tsoStream.Send.
+type lane struct {
+	dc  string
+	env *laneEnv
+
+	ring  *ring.MPSC[*request]
+	drain func([]*request) int // ring.Drain, bound once
+	tick  time.Duration
+
+	// current is the flight that requests leave on, nil while there is no
+	// stream. Written by the run goroutine, and by close.
+	current atomic.Pointer[flight]
+	// clock is a coarse clock in nanoseconds that runs while there is work; see
+	// advance. Written by onTick.
+	clock atomic.Int64
+	// ticking is set while ticks come.
+	ticking atomic.Bool
+	// ticked is env.now at the last tick. Of who has set ticking, then of
+	// onTick until that clears it.
+	ticked int64
+	// closing is why the lane has ended, nil while it has not.
+	closing atomic.Pointer[error]
+	// room wakes callers who wait for room in a full ring.
+	room roomGate
+
+	_ [64]byte
+	// seat is the send seat, one of the seat constants.
+	seat atomic.Uint32
+	// swept, flush and surface are demands on the holder of the seat: look at
+	// the deadlines; the batch interval has passed; fail all that waits with
+	// this error.
+	swept   atomic.Bool
+	flush   atomic.Bool
+	surface atomic.Pointer[error]
+	// queued is the length of the queue, written by the holder of the seat.
+	queued atomic.Int32
+	_      [64]byte
+
+	sendSide // of the holder of the seat
+
+	_           [64]byte
+	receiveSide // of the run goroutine
+
+	tickTimer   wheel.Timer
+	lingerTimer wheel.Timer
+
+	ctx    context.Context    // of the run goroutine
+	stop   context.CancelFunc // ends it
+	done   chan struct{}      // closed when the run goroutine has ended
+	poke   chan struct{}      // wakes the run goroutine from its back-off
+	dialed atomic.Pointer[attempt]
+
+	cause atomic.Pointer[error] // the last thing that went wrong
+}
+
+// sendSide belongs to the holder of the send seat.
+type sendSide struct {
+	// adopted is the flight that the seat sends on; it differs from current
+	// when that has changed and nobody has dealt with it yet.
+	adopted *flight
+	// queue holds batches that are to be sent before anything in the ring:
+	// what has come back from a broken stream, and what has been taken out
+	// of the ring so that its deadlines can be watched. In order.
+	queue []*requestBatch
+	// front is the index of the queue's oldest batch.
+	front int
+	// waiting is the number of requests in queue.
+	waiting int
+	// lingering is set while the batch interval runs.
+	lingering bool
+	// launches counts batches sent, and seen is its value at the last sweep.
+	launches, seen uint64
+}
+
+// receiveSide belongs to the run goroutine.
+type receiveSide struct {
+	response wire.Response
+	// high is the largest timestamp handed out in this scope.
+	high uint64
+	// badAnswers counts the streams, since the last good answer, that ended
+	// with an answer that could not be used; failures counts all that ended.
+	badAnswers int
+	failures   int
+	// fallback is the last timestamp fallback since the last good answer.
+	fallback error
+	// missing is since when no list of members has had one to go to, 0 if the
+	// last had, and served is set once there has been one.
+	missing int64
+	served  bool
+}
+
+const (
+	seatFree uint32 = iota
+	seatTaken
+	seatWanted // taken, and somebody has come since: look once more
+)
+
+// noFlight is the current flight of a lane that has ended. It is never full, so
+// that every push finds its way to the seat, where the requests are failed.
+var noFlight = &flight{}
+
+func newLane(dc string, env *laneEnv) *lane {
+	l := &lane{
+		dc:   dc,
+		env:  env,
+		ring: ring.New[*request](env.capacity),
+		tick: tickOf(env.budget),
+		done: make(chan struct{}),
+		poke: make(chan struct{}, 1),
+	}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	l.drain = l.ring.Drain
+	l.room.init()
+	l.tickTimer.Init(env.wheel, l.onTick)
+	l.lingerTimer.Init(env.wheel, l.onLinger)
+	return l
+}
+
+// start begins to serve. It must be called once; also for a lane that has been
+// closed meanwhile, whose done it closes.
+func (l *lane) start() { go l.run() }
+
+// push queues r for the next batch and returns nil, or an error if the lane has
+// ended, or the context or the budget ends before the ring has room: then r is the
+// caller's still. It does not wait for anything else.
+func (l *lane) push(ctx context.Context, r *request) error {
+	if closing := l.closing.Load(); closing != nil {
+		return *closing
+	}
+	r.start = l.clock.Load()
+	if !l.ring.TryPush(r) {
+		if err := l.pushSlow(ctx, r); err != nil {
+			return err
+		}
+	}
+	l.keepTicking()
+	l.gather()
+	l.look()
+	return nil
+}
+
+// gather lets other callers that can run push first, if the request can be sent
+// but others are in flight already: then their answer is what ends the wait, and
+// company makes one RPC of several. Nobody waits for this caller, whose request
+// is in the ring and has been taken along by whoever came past meanwhile. With 64
+// callers it makes batches 1.4 times as large and a call 0.8 times as long.
+func (l *lane) gather() {
+	f := l.current.Load()
+	if f == nil || l.seat.Load() != seatFree {
+		return
+	}
+	if n := f.len(); n > 0 && n < int(l.env.inFlight.Load()) {
+		runtime.Gosched()
+	}
+}
+
+// look sees to it that what has been published is sent: now, or by somebody who
+// is certain to come past.
+func (l *lane) look() {
+	f := l.current.Load()
+	if f == nil || f.len() >= int(l.env.inFlight.Load()) {
+		return
+	}
+	l.takeSeat()
+}
+
+// takeSeat serves the lane if the seat is free, and otherwise leaves a demand
+// with who is in it.
+func (l *lane) takeSeat() {
+	for {
+		switch l.seat.Load() {
+		case seatFree:
+			if l.seat.CompareAndSwap(seatFree, seatTaken) {
+				l.hold()
+				return
+			}
+		case seatTaken:
+			if l.seat.CompareAndSwap(seatTaken, seatWanted) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// hold serves until nobody has asked for more. It is short: each round sends at
+// most the RPCs that the flight has room for, and a full flight keeps others
+// from asking.
+func (l *lane) hold() {
+	for {
+		l.serve()
+		if l.seat.CompareAndSwap(seatTaken, seatFree) {
+			return
+		}
+		l.seat.Store(seatTaken)
+	}
+}
+
+// close ends the lane: everything that waits, now or later, fails with err. It
+// does not wait for the run goroutine; done tells of that. Idempotent; the first
+// error counts.
+func (l *lane) close(err error) {
+	if l.closing.CompareAndSwap(nil, &err) {
+		l.setCurrent(noFlight)
+		l.stop()
+		l.room.open()
+		l.takeSeat()
+	}
+}
+
+// setCurrent publishes the flight to send on. A lane that has ended keeps
+// noFlight, whichever of close and the run goroutine is later.
+func (l *lane) setCurrent(f *flight) {
+	l.current.Store(f)
+	if l.closing.Load() != nil {
+		l.current.Store(noFlight)
+	}
+}
+
+// lastCause returns why calls have not come to their end lately, nil if nothing
+// is known.
+func (l *lane) lastCause() error {
+	if p := l.cause.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

@@ -1,0 +1,318 @@
+package tso
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tsoring/tso/batch"
+	"github.com/tsoring/tso/internal/pderr"
+	"github.com/tsoring/tso/internal/wire"
+)
+
+// Unless it says otherwise, this file runs on the lane's run goroutine: it finds the member to ask,
+// opens the stream, sits in the receive seat while the stream lasts, and begins
+// again.
+
+// Why a stream of ours has ended, where it was not the peer's doing.
+var (
+	errMoved       = errors.New("another member serves the dc-location now")
+	errRPCTimeout  = errors.New("no answer within the RPC timeout")
+	errDialTimeout = errors.New("no stream within the RPC timeout")
+	errUnsolicited = errors.New("an answer to no request")
+)
+
+// attempt is a stream that is being opened, or is open, and where it leads to.
+type attempt struct {
+	url    string
+	cancel context.CancelCauseFunc
+}
+
+// Bounds of the pause between streams that bring no answer. The first retry is
+// at once: most streams end because a leader has gone in good order, and then
+// the next one is there. The pacer bounds what that can cost.
+const (
+	minBackoff = 10 * time.Millisecond
+	maxBackoff = 100 * time.Millisecond
+)
+
+// maxBadAnswers is how many streams in a row may end with an answer that cannot
+// be used before the callers hear of it.
+const maxBadAnswers = 3
+
+// removalGrace is for how long every list of members must be without an allocator
+// for a dc-location that had one, before it counts as removed. A move of the
+// allocator hides it for some 0.3 s, a change of the PD leader for up to 3 s.
+const removalGrace = 5 * time.Second
+
+// run serves the lane until it is closed.
+func (l *lane) run() {
+	defer close(l.done)
+	ctx := l.ctx
+	for ctx.Err() == nil {
+		err := l.connectAndReceive(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		l.failures++
+		l.blame(err)
+		l.pause(ctx, l.react(ctx, err))
+	}
+	l.tickTimer.Stop()
+	l.lingerTimer.Stop()
+}
+
+// connectAndReceive is the life of one stream.
+func (l *lane) connectAndReceive(ctx context.Context) error {
+	url := l.env.target(l.dc)
+	if url == "" {
+		return l.awaitTarget(ctx)
+	}
+	l.served, l.missing = true, 0
+	l.pause(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.dialed.Store(&attempt{url: url, cancel: cancel})
+	if l.env.target(l.dc) != url {
+		// The members have changed, and membersChanged may have looked at
+		// the attempt before this one.
+		return errMoved
+	}
+	stream, err := l.open(ctx, cancel, url)
+	if err != nil {
+		return err
+	}
+	l.env.stats.streams.Add(1)
+	f := &flight{stream: stream, url: url}
+	l.setCurrent(f)
+	l.takeSeat()
+	err = l.receive(f)
+	l.current.CompareAndSwap(f, nil) // close may have been faster
+	stream.Close(err)
+	l.takeSeat() // takes back what was in flight
+	return err
+}
+
+// open opens a stream within the RPC timeout.
+func (l *lane) open(ctx context.Context, cancel context.CancelCauseFunc, url string) (tsoStream, error) {
+	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
+	stream, err := l.env.open(ctx, l.dc, url)
+	if !late.Stop() && err == nil {
+		stream.Close(errDialTimeout)
+		return nil, errDialTimeout
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening a stream to %s: %w", url, err)
+	}
+	return stream, nil
+}
+
+// receive deals with one answer after another, until the stream ends or brings
+// one that cannot be used.
+func (l *lane) receive(f *flight) error {
+	for {
+		if err := f.stream.Recv(&l.response); err != nil {
+			return fmt.Errorf("stream to %s: %w", f.url, err)
+		}
+		if err := l.answer(f, &l.response); err != nil {
+			return err
+		}
+	}
+}
+
+// answer checks an answer and shares it out.
+func (l *lane) answer(f *flight, response *wire.Response) error {
+	slot := f.oldest()
+	if slot == nil {
+		return l.bad(f, errUnsolicited)
+	}
+	if err := response.Check(slot.count, l.env.clusterID()); err != nil {
+		return l.bad(f, err)
+	}
+	granted := batch.Share(response.Physical, response.Logical, slot.count, response.SuffixBits)
+	if first := granted.At(0); first <= l.high {
+		return l.fellBack(f, first)
+	}
+	if l.failures > 0 {
+		l.recovered()
+	}
+	b := slot.batch
+	if !b.Claim(slot.number) {
+		// Its requests have run out of budget. The timestamps are lost.
+		f.answered()
+		l.look()
+		return nil
+	}
+	l.high = granted.At(b.Len() - 1)
+	// The next batch leaves before this one's callers are woken: they would
+	// only come behind those who wait already.
+	f.answered()
+	if l.ring.Len() > 0 || l.queued.Load() > 0 {
+		l.look()
+	}
+	for i, r := range b.Requests() {
+		r.finish(granted.At(i))
+	}
+	l.freeBatch(b)
+	return nil
+}
+
+// recovered forgets what has gone wrong before a good answer.
+func (l *lane) recovered() {
+	l.failures, l.badAnswers, l.fallback = 0, 0, nil
+	l.cause.Store(nil)
+}
+
+// blame remembers err as the reason why calls do not come to their end. A
+// fallback stays part of it until a good answer comes: a stream that breaks later
+// is not what somebody has to look into.
+func (l *lane) blame(err error) {
+	if l.fallback != nil && !errors.Is(err, ErrTimestampFallback) {
+		err = fmt.Errorf("%w; and then: %w", l.fallback, err)
+	}
+	l.cause.Store(&err)
+}
+
+// bad makes an error of an answer that cannot be used.
+func (l *lane) bad(f *flight, err error) error {
+	l.env.stats.badAnswers.Add(1)
+	l.env.log.Warn("bad answer from PD, dropping the stream",
+		zap.String("dc-location", l.dc), zap.String("url", f.url), zap.Error(err))
+	if errors.Is(err, wire.ErrCluster) {
+		return fmt.Errorf("%w: %s: %w", ErrClusterMismatch, f.url, err)
+	}
+	var fromServer *wire.ServerError
+	if errors.As(err, &fromServer) {
+		return fmt.Errorf("%s: %w", f.url, err)
+	}
+	l.badAnswers++
+	return fmt.Errorf("%w: %s: %w", ErrBadResponse, f.url, err)
+}
+
+// fellBack makes an error of a grant that is not above what was granted before.
+func (l *lane) fellBack(f *flight, first uint64) error {
+	l.env.stats.fallbacks.Add(1)
+	event := FallbackEvent{DCLocation: l.dc, URL: f.url, Granted: first, Highest: l.high}
+	l.env.log.Error("timestamp fallback: PD granted again what it had granted, dropping the stream",
+		zap.String("dc-location", l.dc), zap.String("url", f.url),
+		zap.Uint64("granted", first), zap.Uint64("highest", l.high))
+	if l.env.fallback != nil {
+		l.env.fallback(event)
+	}
+	l.fallback = event.err()
+	return l.fallback
+}
+
+// react does what a failure asks for, and returns how long to wait before the
+// next stream.
+func (l *lane) react(ctx context.Context, err error) time.Duration {
+	if l.failures&(l.failures-1) == 0 { // the 1st, 2nd, 4th, 8th …
+		l.env.log.Info("no TSO stream",
+			zap.String("dc-location", l.dc), zap.Int("failures", l.failures), zap.Error(err))
+	}
+	if !errors.Is(err, ErrBadResponse) {
+		l.badAnswers = 0
+	}
+	switch class := pderr.Classify(err); {
+	case errors.Is(err, errMoved):
+		return 0
+	case errors.Is(err, ErrUnknownDCLocation):
+		// Forgotten first: whoever calls after a call has failed gets a
+		// lane that asks PD anew.
+		l.env.forget(l)
+		l.close(err)
+		return 0
+	case errors.Is(err, ErrClusterMismatch), class == pderr.ClusterMismatch:
+		l.checkCluster(ctx, err)
+	case class.Final():
+		l.fail(err)
+	case l.badAnswers >= maxBadAnswers:
+		l.fail(err)
+		l.env.refresh()
+	default:
+		l.env.refresh()
+		if l.failures == 1 && class != pderr.NotLeader {
+			return 0
+		}
+	}
+	return l.backoff()
+}
+
+// checkCluster tells callers of a cluster mismatch if all members say so;
+// otherwise it may be one address that has changed hands.
+func (l *lane) checkCluster(ctx context.Context, cause error) {
+	if err := l.env.refreshWait(ctx); errors.Is(err, ErrClusterMismatch) {
+		l.fail(fmt.Errorf("%w; and %w", err, cause))
+	}
+}
+
+// fail lets the holder of the send seat fail everything that waits now.
+func (l *lane) fail(err error) {
+	l.surface.Store(&err)
+	l.takeSeat()
+}
+
+// awaitTarget asks for news of the members when none is known to serve the
+// dc-location.
+func (l *lane) awaitTarget(ctx context.Context) error {
+	err := l.env.refreshWait(ctx)
+	switch {
+	case l.env.target(l.dc) != "":
+		return errMoved
+	case err != nil:
+		l.missing = 0
+		return err // they cannot be asked: nothing is known of the dc-location
+	case l.dc == globalDC:
+		return ErrNoLeader
+	}
+	now := l.env.now()
+	if l.missing == 0 {
+		l.missing = now
+	}
+	if l.served && now-l.missing < int64(removalGrace) {
+		return fmt.Errorf("no member serves dc-location %q at the moment", l.dc)
+	}
+	return fmt.Errorf("%w: PD has no allocator for %q; is Local TSO on, and does a member have this zone label?", ErrUnknownDCLocation, l.dc)
+}
+
+// membersChanged moves the lane if another member serves it now. Any goroutine
+// may call it.
+func (l *lane) membersChanged() {
+	url := l.env.target(l.dc)
+	if a := l.dialed.Load(); a != nil && a.url != url {
+		a.cancel(errMoved)
+	}
+	select {
+	case l.poke <- struct{}{}:
+	default:
+	}
+}
+
+// backoff returns a pause that doubles with each failure, and up to a quarter
+// more so that clients do not come back in step. At its longest it keeps to ten
+// streams a second.
+func (l *lane) backoff() time.Duration {
+	d := min(minBackoff<<min(l.failures-1, 10), maxBackoff)
+	return d + rand.N(d/4)
+}
+
+// pause waits for d, for news of the members, or until the lane is closed.
+func (l *lane) pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.poke:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,229 @@
+package tso
+
+import (
+	"github.com/tsoring/tso/batch"
+)
+
+// Unless it says otherwise, this file runs in the send seat.
+
+// serve does whatever there is to do for the holder of the seat.
+func (l *lane) serve() {
+	surface := l.surface.Load() // before current: what it is about comes back first
+	f := l.current.Load()
+	if closing := l.closing.Load(); closing != nil {
+		l.adopt(nil)
+		l.failAll(*closing)
+		return
+	}
+	if f != l.adopted {
+		l.adopt(f)
+	}
+	if surface != nil && l.surface.CompareAndSwap(surface, nil) {
+		l.failAll(*surface)
+	}
+	if l.swept.Load() && l.swept.Swap(false) {
+		l.sweep(f)
+	}
+	if f == nil {
+		return
+	}
+	for l.sendNext(f) {
+	}
+}
+
+// adopt takes back what is in flight on the stream before, and makes f the
+// stream to send on. What comes back goes in front of the queue, in order: it
+// has been cut before anything there.
+func (l *lane) adopt(f *flight) {
+	old := l.adopted
+	l.adopted = f
+	if old == nil {
+		return
+	}
+	old.stream.Retire(old.len())
+	var back []*requestBatch
+	old.each(func(s *flightSlot) bool {
+		if s.batch.Claim(s.number) {
+			back = append(back, s.batch)
+			l.waiting += s.batch.Len()
+		}
+		return true
+	})
+	if len(back) == 0 {
+		return
+	}
+	l.queue = append(back, l.queue[l.front:]...)
+	l.front = 0
+	l.queued.Store(int32(len(l.queue)))
+	l.env.stats.resent.Add(int64(len(back)))
+	l.keepTicking()
+}
+
+// sendNext sends one batch if there is one and the policy says so, and reports
+// whether it is worth looking for another.
+func (l *lane) sendNext(f *flight) bool {
+	if l.queued.Load() == 0 && !l.cutByPolicy(f) {
+		return false
+	}
+	if f.len() >= int(l.env.inFlight.Load()) {
+		return false
+	}
+	b := l.popQueue()
+	if b == nil {
+		return true // every caller of the batch had gone
+	}
+	return l.launch(f, b)
+}
+
+// cutByPolicy moves what is in the ring into the queue if it is time to send it.
+func (l *lane) cutByPolicy(f *flight) bool {
+	linger := l.env.linger.Load()
+	policy := batch.Policy{
+		MaxInFlight: int(l.env.inFlight.Load()),
+		Linger:      linger > 0,
+		Target:      batch.MaxCount,
+	}
+	switch policy.Decide(l.ring.Len(), f.len(), l.flush.Load()) {
+	case batch.Cut:
+		return l.cut()
+	case batch.Wait:
+		l.startLinger(linger)
+	case batch.Hold:
+	}
+	return false
+}
+
+// cut takes one batch out of the ring and appends it to the queue, and reports
+// false if there was nothing to take. Requests that did not come at about the same
+// time are cut apart, because a batch's requests end their budgets together. With a
+// round trip of several ticks that makes more batches than RPCs can carry: a known
+// defect.
+func (l *lane) cut() bool {
+	if l.lingering {
+		l.lingering = false
+		l.lingerTimer.Stop()
+	}
+	l.flush.Store(false)
+	b := l.newBatch()
+	if b.Fill(l.drain) == 0 {
+		// A gap: a caller that has claimed its slot and not published it
+		// yet. It looks for the seat after that.
+		l.env.batches.Put(b)
+		return false
+	}
+	l.room.open()
+	for {
+		i := l.companions(b)
+		if i == b.Len() {
+			l.enqueue(b)
+			return true
+		}
+		rest := l.newBatch()
+		b.SplitAt(i, rest)
+		l.enqueue(b)
+		b = rest
+	}
+}
+
+// companions returns how many requests, from the first on, came within startSpread
+// of the first.
+func (l *lane) companions(b *requestBatch) int {
+	requests := b.Requests()
+	spread := startSpread * int64(l.tick)
+	from, to := requests[0].start-spread, requests[0].start+spread
+	for i, r := range requests {
+		if r.start < from || r.start > to {
+			return i
+		}
+	}
+	return len(requests)
+}
+
+func (l *lane) newBatch() *requestBatch {
+	return l.env.batches.Get().(*requestBatch) //nolint:forcetypeassert,errcheck // the pool holds nothing else
+}
+
+// freeBatch gives a batch back whose requests have all been dealt with. Its owner
+// may call it.
+func (l *lane) freeBatch(b *requestBatch) {
+	b.Reset()
+	l.env.batches.Put(b)
+}
+
+func (l *lane) enqueue(b *requestBatch) {
+	l.queue = append(l.queue, b)
+	l.waiting += b.Len()
+	l.queued.Store(int32(len(l.queue) - l.front))
+	l.keepTicking()
+}
+
+// dequeue takes the oldest batch out of the queue, which is not empty. The
+// queue's storage is used again once it has run empty, as it does with every
+// batch of a healthy lane.
+func (l *lane) dequeue() *requestBatch {
+	b := l.queue[l.front]
+	l.queue[l.front] = nil
+	l.waiting -= b.Len()
+	if l.front++; l.front == len(l.queue) {
+		l.queue, l.front = l.queue[:0], 0
+	}
+	l.queued.Store(int32(len(l.queue) - l.front))
+	return b
+}
+
+// popQueue takes the oldest batch out of the queue, without the requests whose
+// callers have gone: those are not sent. It returns nil if none is left.
+func (l *lane) popQueue() *requestBatch {
+	b := l.dequeue()
+	before := b.Len()
+	b.Filter(stillWanted)
+	if gone := before - b.Len(); gone > 0 {
+		l.env.stats.abandoned.Add(int64(gone))
+	}
+	if b.Len() == 0 {
+		l.freeBatch(b)
+		return nil
+	}
+	return b
+}
+
+func stillWanted(r *request) bool { return !r.dropIfAbandoned() }
+
+// launch sends b. If the stream turns out to be broken, b is in flight on it all
+// the same, and comes back with what else is.
+func (l *lane) launch(f *flight, b *requestBatch) bool {
+	count := b.Len()
+	f.add(b, l.clock.Load(), l.expiryOf(b))
+	l.keepTicking()
+	l.launches++
+	l.env.stats.sent(count)
+	if err := f.stream.Send(uint32(count)); err != nil {
+		f.stream.Close(err)
+		return false
+	}
+	return true
+}
+
+// failAll fails everything that is queued, and what is in the ring now. Callers
+// that come back at once do not keep it busy.
+func (l *lane) failAll(err error) {
+	l.failQueue(err)
+	for left := l.ring.Len(); left > 0 && l.cut(); l.failQueue(err) {
+		left -= l.waiting
+	}
+}
+
+// failQueue fails everything that is queued.
+func (l *lane) failQueue(err error) {
+	for l.queued.Load() > 0 {
+		l.failBatch(l.dequeue(), err)
+	}
+}
+
+// failBatch fails the requests of b, which the caller owns.
+func (l *lane) failBatch(b *requestBatch, err error) {
+	for _, r := range b.Requests() {
+		r.fail(err)
+	}
+	l.freeBatch(b)
+}

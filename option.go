@@ -1,0 +1,209 @@
+package tso
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"github.com/tsoring/tso/batch"
+	"github.com/tsoring/tso/member"
+)
+
+// SecurityOption names the certificates for TLS, by path or as PEM bytes. The
+// zero value means plain connections. Files are read again when they change.
+type SecurityOption = member.Security
+
+// ClientOption is an option of NewClient.
+type ClientOption func(*config)
+
+// config is what the options set. It is checked once, and then only read.
+type config struct {
+	dialOptions []grpc.DialOption
+	timeout     time.Duration
+	budget      time.Duration
+	maxRetry    int
+	forwarding  bool
+	log         *zap.Logger
+	fallback    func(FallbackEvent)
+	capacity    int
+}
+
+// Defaults of the options.
+const (
+	defaultTimeout  = 3 * time.Second
+	defaultBudget   = 20 * time.Second
+	defaultMaxRetry = 100
+	ringCapacity    = 65_536
+
+	// forever is as long as a duration may be so that adding some to it cannot
+	// overflow: 73 years.
+	forever = 1 << 61
+)
+
+// WithGRPCDialOptions adds options for connections to PD. They are applied after
+// the client's own, so that the caller's win.
+func WithGRPCDialOptions(opts ...grpc.DialOption) ClientOption {
+	return func(c *config) { c.dialOptions = append(c.dialOptions, opts...) }
+}
+
+// WithCustomTimeoutOption sets how long one RPC may take, overriding the default
+// of 3 s. It must be positive. A stream whose oldest request is unanswered for
+// that long is given up; its calls go on with the next one.
+func WithCustomTimeoutOption(timeout time.Duration) ClientOption {
+	return func(c *config) { c.timeout = timeout }
+}
+
+// WithRequestBudget sets how long a call may take whose context ends later or
+// never, overriding the default of 20 s, which is longer than PD's longest
+// election (13.5 s). It must be at least 1 ms. A call ends with ErrBudgetSpent
+// late by up to a twentieth of the budget, or 15 ms if that is more, later in a
+// process that leaves no processor time for it, and never early.
+func WithRequestBudget(budget time.Duration) ClientOption {
+	return func(c *config) { c.budget = budget }
+}
+
+// WithMaxErrorRetry sets how often NewClient asks the given addresses, about once
+// a second, before it fails, overriding the default of 100. It must be positive.
+func WithMaxErrorRetry(count int) ClientOption {
+	return func(c *config) { c.maxRetry = count }
+}
+
+// WithForwardingOption is accepted for programs written for PD's client, with
+// false. Forwarding through a follower is not available in this version, and
+// true is refused with ErrInvalidOption.
+func WithForwardingOption(enableForwarding bool) ClientOption {
+	return func(c *config) { c.forwarding = enableForwarding }
+}
+
+// WithLogger sets where the client logs, overriding zap's global logger as it is
+// when the client is created.
+func WithLogger(log *zap.Logger) ClientOption {
+	return func(c *config) { c.log = log }
+}
+
+// WithFallbackHook sets a function that is called for each answer of PD that
+// grants timestamps which are not above those granted before. None of them is
+// handed out. The function runs on the goroutine that receives answers: it must
+// return soon, and must neither call Close nor wait for a timestamp.
+func WithFallbackHook(hook func(FallbackEvent)) ClientOption {
+	return func(c *config) { c.fallback = hook }
+}
+
+// FallbackEvent tells of timestamps that PD granted although it had granted them,
+// or larger ones, before. It happens when a PD cluster loses its state, or two
+// members believe that they lead; somebody should look at the cluster.
+type FallbackEvent struct {
+	DCLocation string // "global" for GetTS
+	URL        string // the member that answered
+	Granted    uint64 // the first timestamp of the answer, composed
+	Highest    uint64 // the largest that the client has handed out, composed
+}
+
+// err makes an error of the event.
+func (e FallbackEvent) err() error {
+	return fmt.Errorf("%w: %s granted %d after %d for dc-location %q", ErrTimestampFallback, e.URL, e.Granted, e.Highest, e.DCLocation)
+}
+
+func newConfig(opts []ClientOption) (*config, error) {
+	c := &config{
+		timeout:  defaultTimeout,
+		budget:   defaultBudget,
+		maxRetry: defaultMaxRetry,
+		capacity: ringCapacity,
+	}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(c)
+		}
+	}
+	if c.log == nil {
+		c.log = zap.L()
+	}
+	c.timeout, c.budget = min(c.timeout, forever), min(c.budget, forever)
+	return c, c.check()
+}
+
+// check finds all options that cannot be used.
+func (c *config) check() error {
+	var bad []error
+	for _, rule := range []struct {
+		ok   bool
+		text string
+		got  any
+	}{
+		{c.timeout > 0, "WithCustomTimeoutOption needs a positive duration, got %v", c.timeout},
+		{c.budget >= time.Millisecond, "WithRequestBudget needs at least 1ms, got %v", c.budget},
+		{c.maxRetry > 0, "WithMaxErrorRetry needs a positive count, got %v", c.maxRetry},
+		{!c.forwarding, "WithForwardingOption(%v): forwarding is not available in this version, leave it off", c.forwarding},
+	} {
+		if !rule.ok {
+			bad = append(bad, fmt.Errorf("%w: "+rule.text, ErrInvalidOption, rule.got))
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// DynamicOption is an option that UpdateOption can change at any time.
+type DynamicOption int
+
+const (
+	// MaxTSOBatchWaitInterval is how long a request may wait for others to
+	// share its RPC, a time.Duration from 0 to 10ms. The default, 0, sends at
+	// once; requests that come while an RPC is under way share the next one
+	// all the same.
+	MaxTSOBatchWaitInterval DynamicOption = iota
+	// EnableTSOFollowerProxy is accepted as false. The follower proxy is not
+	// available in this version, and true is refused.
+	EnableTSOFollowerProxy
+	// TSOClientRPCConcurrency is the most RPCs that may be under way for a
+	// dc-location, an int of at least 1; more than 64 means 64. The default is
+	// 2.
+	TSOClientRPCConcurrency
+)
+
+const maxLinger = 10 * time.Millisecond
+
+// updateOption changes a dynamic option of env. The texts contain those of
+// PD's client, which programs are known to search for.
+func updateOption(env *laneEnv, option DynamicOption, value any) error {
+	wrongType := func(name, want string) error {
+		return fmt.Errorf("%w: [pd] invalid value type for %s option, it should be %s, got %T", ErrInvalidOption, name, want, value)
+	}
+	switch option {
+	case MaxTSOBatchWaitInterval:
+		d, ok := value.(time.Duration)
+		if !ok {
+			return wrongType("MaxTSOBatchWaitInterval", "time.Duration")
+		}
+		if d < 0 || d > maxLinger {
+			return fmt.Errorf("%w: [pd] invalid max TSO batch wait interval, should be between 0 and 10ms, got %v", ErrInvalidOption, d)
+		}
+		env.linger.Store(int64(d))
+	case EnableTSOFollowerProxy:
+		on, ok := value.(bool)
+		if !ok {
+			return wrongType("EnableTSOFollowerProxy", "bool")
+		}
+		if on {
+			return fmt.Errorf("%w: the TSO follower proxy is not available in this version, leave it off", ErrInvalidOption)
+		}
+	case TSOClientRPCConcurrency:
+		n, ok := value.(int)
+		if !ok {
+			return wrongType("TSOClientRPCConcurrency", "int")
+		}
+		if n < 1 {
+			return fmt.Errorf("%w: TSOClientRPCConcurrency should be at least 1, got %d", ErrInvalidOption, n)
+		}
+		env.inFlight.Store(int32(min(n, maxInFlight)))
+	default:
+		return fmt.Errorf("%w: [pd] unsupported client option %d", ErrInvalidOption, option)
+	}
+	return nil
+}
+
+// newBatch is the New function of a client's pool of batches.
+func newBatch() any { return new(batch.Batch[*request]) }

@@ -1,0 +1,59 @@
+package tso
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// pacer bounds how often a client's lanes open streams: 40 at once, and
+// in the long run fewer than 10 a second, as long as turns are waited for, which
+// news of the members cut short. A lane that fails again
+// and again draws on one allowance only, so that dc-locations in trouble do not
+// hold up the others when those need a stream.
+type pacer struct {
+	first allowance // for lanes that have just lost their stream
+	all   allowance // for everybody
+}
+
+var (
+	firstRate = rate{burst: 12, interval: 400 * time.Millisecond}
+	allRate   = rate{burst: 28, interval: 150 * time.Millisecond}
+)
+
+// reserve takes a turn, and returns how long to wait for it. again says that the
+// lane's last stream has brought nothing either.
+func (p *pacer) reserve(now int64, again bool) time.Duration {
+	if !again && p.first.take(now, firstRate, true) == 0 {
+		return 0
+	}
+	return p.all.take(now, allRate, false)
+}
+
+// rate is burst events at once, and one each interval.
+type rate struct {
+	burst    int
+	interval time.Duration
+}
+
+// allowance is the generic cell rate algorithm (ITU-T I.371): one word, the time
+// of the next event if all came evenly, advanced by compare-and-swap.
+type allowance struct {
+	next atomic.Int64 // ns on the caller's clock
+}
+
+// take takes the next turn and returns how long to wait for it. If it is not now
+// and that is not good enough, it takes none.
+func (a *allowance) take(now int64, r rate, onlyNow bool) time.Duration {
+	tolerance := int64(r.burst-1) * int64(r.interval)
+	for {
+		next := a.next.Load()
+		turn := max(next, now)
+		wait := time.Duration(max(turn-tolerance-now, 0))
+		if wait > 0 && onlyNow {
+			return wait
+		}
+		if a.next.CompareAndSwap(next, turn+int64(r.interval)) {
+			return wait
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package tso
+
+const raceEnabled = false

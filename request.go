@@ -1,0 +1,176 @@
+package tso
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// The states of a request, all in one word. A finished request holds its
+// timestamp there, composed as physical<<18 | logical, which is never below
+// 1<<18 because physical is positive; so that finishing is one atomic swap that
+// decides the race, carries the result and publishes it.
+//
+//	        get                 park                 take
+//	idle ────────► waiting ────────────► parked ─────────────► idle
+//	                  │                   │   │                  ▲
+//	                  │ finish, fail      │   │ abandon          │ recycle
+//	                  ▼                   ▼   ▼                  │
+//	             done or failed ◄─────────┘   abandoned ─────────┘
+//
+// Two parties hold a request: its caller, and the owner of the batch (or of the
+// ring's slot) that it is in. Whoever lets go last gives it back to the pool:
+//
+//   - done or failed: the owner let go with its swap. The caller takes the
+//     result and recycles.
+//   - abandoned: the caller let go with its swap (its context ended). The owner
+//     finds out when it finishes, drops or sends the batch, and recycles.
+//
+// A caller whose context ends may therefore not recycle on its own: the receiver
+// would write this call's answer into whatever call the request serves by then.
+// That is how callers of PD's client come to see other calls' results, or
+// (0, 0) with a nil error.
+const (
+	stateIdle      uint64 = iota // in the pool, or waited for already
+	stateWaiting                 // queued or in flight; nobody sleeps on it
+	stateParked                  // as waiting, and the caller sleeps on wake
+	stateAbandoned               // the caller has gone
+	stateFailed                  // finished with err
+)
+
+// stateDone and above: finished with this timestamp.
+const stateDone uint64 = 1 << logicalBits
+
+// request is one call on its way to a timestamp, and the future that the caller
+// holds. Requests are pooled per client.
+type request struct {
+	word atomic.Uint64
+
+	// start is the lane's coarse clock when the caller pushed the request.
+	// Written by the caller before the push, read by the batch's owner.
+	start int64
+
+	// err is why the request failed. Written by the owner before its swap to
+	// stateFailed, read by the caller after it has seen that state.
+	err error
+
+	// ctx is the caller's, read by nobody else.
+	ctx context.Context
+
+	// wake carries one token for each departure from stateParked that is not
+	// the caller's own, so it never holds more than one and is empty when the
+	// request is recycled. Made once per request.
+	wake chan struct{}
+
+	pool *requestPool
+}
+
+// requestPool hands out requests. It belongs to a client: a pool shared by
+// clients would let a misuse in one reach the calls of another.
+type requestPool struct {
+	pool sync.Pool
+}
+
+func newRequestPool() *requestPool {
+	p := &requestPool{}
+	p.pool.New = func() any { return &request{pool: p, wake: make(chan struct{}, 1)} }
+	return p
+}
+
+// get returns a request in stateWaiting.
+func (p *requestPool) get(ctx context.Context) *request {
+	r := p.pool.Get().(*request) //nolint:forcetypeassert,errcheck // the pool holds nothing else
+	r.ctx = ctx
+	r.word.Store(stateWaiting)
+	return r
+}
+
+// settled returns a future that has failed before it was queued.
+func (p *requestPool) settled(err error) *request {
+	r := p.get(context.Background())
+	r.fail(err)
+	return r
+}
+
+// recycle gives the request back. Only who let go last may call it.
+func (r *request) recycle() {
+	r.ctx, r.err = nil, nil
+	r.word.Store(stateIdle)
+	if poolFutures {
+		r.pool.pool.Put(r)
+	}
+}
+
+// finish hands the caller its timestamp. Only the batch's owner may call it, and
+// must not touch the request afterwards.
+func (r *request) finish(ts uint64) { r.let(r.word.Swap(ts)) }
+
+// fail hands the caller an error. Only the batch's owner may call it, and must
+// not touch the request afterwards.
+func (r *request) fail(err error) {
+	r.err = err
+	r.let(r.word.Swap(stateFailed)) // publishes err
+}
+
+// let does what is left to do for the owner of a request that was in state
+// before: wake the caller, or clean up for one that has gone.
+func (r *request) let(before uint64) {
+	switch before {
+	case stateParked:
+		r.wake <- struct{}{} // never blocks: see wake
+	case stateAbandoned:
+		r.recycle()
+	}
+}
+
+// dropIfAbandoned recycles a request that nobody waits for any more, and reports
+// whether it did. Only the batch's owner may call it.
+func (r *request) dropIfAbandoned() bool {
+	if r.word.Load() != stateAbandoned {
+		return false
+	}
+	r.recycle()
+	return true
+}
+
+// Wait implements TSFuture.
+func (r *request) Wait() (physical, logical int64, err error) {
+	if r.word.CompareAndSwap(stateWaiting, stateParked) {
+		if ctx := r.ctx; !r.park(ctx) {
+			return 0, 0, ctx.Err()
+		}
+	}
+	switch word := r.word.Load(); {
+	case word >= stateDone:
+		physical, logical = ExtractTS(word)
+	case word == stateFailed:
+		err = r.err
+	default:
+		// Idle, parked or abandoned: this is not the first Wait, and the
+		// request is somebody else's to recycle.
+		return 0, 0, ErrFutureWaited
+	}
+	r.recycle()
+	return physical, logical, err
+}
+
+// park sleeps until the request is finished, and reports false if ctx has ended
+// first: then the request is the owner's, and must not be touched.
+func (r *request) park(ctx context.Context) bool {
+	done := ctx.Done()
+	if done == nil {
+		<-r.wake
+		return true
+	}
+	select {
+	case <-r.wake:
+		return true
+	case <-done:
+		if r.word.CompareAndSwap(stateParked, stateAbandoned) {
+			return false
+		}
+		// The owner was faster, and its token is on the way.
+		<-r.wake
+		return true
+	}
+}

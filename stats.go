@@ -1,0 +1,61 @@
+package tso
+
+import "sync/atomic"
+
+// Stats is what a client has done so far. The counters only grow.
+type Stats struct {
+	// RPCs is the number of requests sent to PD, and Timestamps the number
+	// of timestamps that they asked for: one RPC serves Timestamps/RPCs calls
+	// on average. LargestBatch is the most that one RPC has served.
+	RPCs, Timestamps, LargestBatch int64
+	// Abandoned is the number of calls whose context ended before they were
+	// sent.
+	Abandoned int64
+	// Streams is the number of TSO streams opened, and Resent the number of
+	// batches that were sent again on another stream.
+	Streams, Resent int64
+	// BadAnswers is the number of answers from PD that could not be used, and
+	// Fallbacks the number that granted timestamps a second time.
+	BadAnswers, Fallbacks int64
+	// BudgetsSpent is the number of batches whose requests ran out of budget,
+	// and RingFull the number of calls that had to wait for room in a ring.
+	BudgetsSpent, RingFull int64
+	// MemberRequests is the number of GetMembers RPCs sent.
+	MemberRequests int64
+}
+
+// counters are the Stats of a client, written by its lanes. Those of the hot
+// path are written once a batch, in the send seat.
+type counters struct {
+	rpcs, timestamps, largest atomic.Int64
+	abandoned                 atomic.Int64
+	streams, resent           atomic.Int64
+	badAnswers, fallbacks     atomic.Int64
+	spent, ringFull           atomic.Int64
+}
+
+// sent counts an RPC for n timestamps.
+func (c *counters) sent(n int) {
+	c.rpcs.Add(1)
+	c.timestamps.Add(int64(n))
+	for before := c.largest.Load(); before < int64(n); before = c.largest.Load() {
+		if c.largest.CompareAndSwap(before, int64(n)) {
+			return
+		}
+	}
+}
+
+func (c *counters) snapshot() Stats {
+	return Stats{
+		RPCs:         c.rpcs.Load(),
+		Timestamps:   c.timestamps.Load(),
+		LargestBatch: c.largest.Load(),
+		Abandoned:    c.abandoned.Load(),
+		Streams:      c.streams.Load(),
+		Resent:       c.resent.Load(),
+		BadAnswers:   c.badAnswers.Load(),
+		Fallbacks:    c.fallbacks.Load(),
+		BudgetsSpent: c.spent.Load(),
+		RingFull:     c.ringFull.Load(),
+	}
+}
