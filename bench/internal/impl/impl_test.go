@@ -1,0 +1,105 @@
+package impl
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tsoring/tso"
+	"github.com/tsoring/tso/tsotest"
+)
+
+// patience bounds what normally takes milliseconds, and 5 s with PD's client: see
+// upstream.
+const patience = 30 * time.Second
+
+func open(t *testing.T, name string, cfg Config) Client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := Open(ctx, name, cfg)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func get(t *testing.T, c Client) uint64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	physical, logical, err := c.GetTS(ctx)
+	require.NoError(t, err)
+	return tso.ComposeTS(physical, logical)
+}
+
+func TestOpen_EachObtainsTimestamps(t *testing.T) {
+	t.Parallel()
+	for _, name := range Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := tsotest.New(t)
+			withoutScheme := strings.TrimPrefix(server.URL(0), "http://")
+			c := open(t, name, Config{Addrs: []string{withoutScheme}})
+			before := c.Stats()
+			first := get(t, c)
+			require.Less(t, first, get(t, c))
+			require.Equal(t, Stats{RPCs: 2, Timestamps: 2}, c.Stats().Sub(before))
+			require.EqualValues(t, server.Stats().Requests, c.Stats().RPCs)
+			require.Equal(t, server.URL(0), c.Leader())
+			if async, ok := c.(Async); ok {
+				physical, _, err := async.GetTSAsync(t.Context()).Wait()
+				require.NoError(t, err)
+				require.Positive(t, physical)
+			}
+			c.Close()
+			c.Close()
+		})
+	}
+}
+
+func TestOpen_LocalTimestamps(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{TSO, Bare} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := tsotest.New(t, tsotest.WithMembers(2), tsotest.WithDCs("dc-1", "dc-2"))
+			get(t, open(t, name, Config{Addrs: server.URLs(), DC: "dc-2"}))
+			require.NotZero(t, server.Stats().Largest["dc-2"])
+		})
+	}
+}
+
+func TestOpen_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	for _, name := range Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := tsotest.New(t)
+			require.NoError(t, server.Hold())
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err := Open(ctx, name, Config{Addrs: server.URLs()})
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestClients_WithFutures(t *testing.T) {
+	var (
+		_ Async  = (*tsoClient)(nil)
+		_ Async  = (*upstream)(nil)
+		_ Client = (*bare)(nil)
+	)
+	_, bareToo := any((*bare)(nil)).(Async)
+	require.False(t, bareToo)
+}
+
+func TestCheck_SaysWhatCannotBe(t *testing.T) {
+	require.NoError(t, Check(TSO, Config{DC: "dc-1"}, true))
+	require.ErrorContains(t, Check("nobody", Config{}, false), "tso, upstream, bare")
+	require.ErrorContains(t, Check(Upstream, Config{DC: "dc-1"}, false), "local")
+	require.ErrorContains(t, Check(Bare, Config{}, true), "futures")
+}

@@ -1,0 +1,116 @@
+package load
+
+import (
+	"context"
+	"time"
+
+	"github.com/tsoring/tso"
+	"github.com/tsoring/tso/bench/internal/impl"
+)
+
+// errorPause is how long a caller rests after an error, so that a server that is
+// gone is not answered with a busy loop.
+const errorPause = 10 * time.Millisecond
+
+// caller is one goroutine of a Run.
+type caller struct {
+	run    *Run
+	shard  *shard
+	window []call // of futures
+	ctx    context.Context
+	end    context.CancelFunc
+}
+
+// call is one call on its way.
+type call struct {
+	future impl.Future // nil unless there is a window
+	start  time.Duration
+	floor  uint64 // see history.Online
+}
+
+func (c *caller) loop() {
+	defer c.end()
+	if c.run.cfg.Window > 0 {
+		c.loopAsync()
+		return
+	}
+	for !c.run.stopping.Load() {
+		this := c.begin()
+		physical, logical, err := c.run.cfg.Client.GetTS(c.ctx)
+		c.finish(this, physical, logical, err)
+	}
+}
+
+// loopAsync keeps a window of futures: it waits for the oldest, and has a new one
+// take its place. In the end it waits for those that are left.
+func (c *caller) loopAsync() {
+	client := c.run.cfg.Client.(impl.Async) //nolint:forcetypeassert,errcheck // promised in Config
+	var newest uint64
+	oldest := 0
+	for !c.run.stopping.Load() {
+		place := &c.window[oldest]
+		newest = c.wait(*place, newest)
+		*place = c.begin()
+		place.future = client.GetTSAsync(c.ctx)
+		oldest = (oldest + 1) % len(c.window)
+	}
+	for i := range c.window {
+		newest = c.wait(c.window[(oldest+i)%len(c.window)], newest)
+	}
+}
+
+// wait ends a call, if it is one, and returns the newest timestamp of the
+// caller's, which was newest before.
+func (c *caller) wait(this call, newest uint64) uint64 {
+	if this.future == nil {
+		return newest
+	}
+	physical, logical, err := this.future.Wait()
+	ts := c.finish(this, physical, logical, err)
+	if err != nil {
+		return newest
+	}
+	if ts <= newest {
+		c.run.creation.add(newest, ts)
+	}
+	return ts
+}
+
+// begin notes that a call is about to be made.
+func (c *caller) begin() call {
+	var floor uint64
+	if check := c.run.cfg.Check; check != nil {
+		floor = check.Begin()
+	}
+	return call{floor: floor, start: c.run.now()}
+}
+
+// finish notes what has become of a call, and returns its timestamp.
+func (c *caller) finish(this call, physical, logical int64, err error) uint64 {
+	took := c.run.now() - this.start
+	if err != nil {
+		c.failed(err)
+		return 0
+	}
+	ts := tso.ComposeTS(physical, logical)
+	c.shard.succeeded(took, ts)
+	if check := c.run.cfg.Check; check != nil {
+		check.End(this.floor, ts)
+	}
+	return ts
+}
+
+// failed counts an error, unless it is the end of the run.
+func (c *caller) failed(err error) {
+	if c.run.stopping.Load() {
+		return
+	}
+	c.shard.failed()
+	c.run.faults.add(err)
+	pause := time.NewTimer(errorPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-c.ctx.Done():
+	}
+}
