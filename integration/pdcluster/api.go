@@ -1,0 +1,73 @@
+package pdcluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Resign makes the leader give up its office. It returns when PD has agreed; a
+// new leader serves some time later, see [Cluster.WaitOtherLeader].
+func (c *Cluster) Resign(ctx context.Context) error {
+	return c.command(ctx, "leader/resign")
+}
+
+// TransferLeader makes the leader hand its office to the member with the given
+// name. It returns when PD has agreed, as Resign does.
+func (c *Cluster) TransferLeader(ctx context.Context, name string) error {
+	return c.command(ctx, "leader/transfer/"+url.PathEscape(name))
+}
+
+// TransferAllocator moves the local allocator of a dc-location to a member. It
+// returns when PD has agreed. PD acts on it at the next tick of a clock that
+// runs at one minute, counted from the start of the member that has to let go;
+// see [Cluster.WaitAllocator]. At the same tick each allocator would move to the
+// member of its own dc-location anyway, and PD refuses a command while another
+// move of that allocator is pending.
+func (c *Cluster) TransferAllocator(ctx context.Context, dc, memberName string) error {
+	return c.command(ctx, "tso/allocator/transfer/"+url.PathEscape(memberName)+
+		"?dcLocation="+url.QueryEscape(dc))
+}
+
+// command posts to the leader itself: another member would pass the command on,
+// but to where the leader advertises, through whatever proxy is there.
+func (c *Cluster) command(ctx context.Context, path string) error {
+	leader, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	endpoint := leader.ClientURL + "/pd/api/v1/" + path
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader("{}"))
+	if err != nil {
+		return fmt.Errorf("pdcluster: %w", err)
+	}
+	client, err := c.httpClient()
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("pdcluster: %w", err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)); resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("pdcluster: POST %s: %s: %s", endpoint, resp.Status, strings.TrimSpace(string(body)))
+	}
+	return nil
+}
+
+// httpClient returns a client that keeps no connection.
+func (c *Cluster) httpClient() (*http.Client, error) {
+	transport := &http.Transport{DisableKeepAlives: true}
+	if c.TLS != nil {
+		config, err := c.TLS.Config()
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = config
+	}
+	return &http.Client{Transport: transport}, nil
+}

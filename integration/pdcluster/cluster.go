@@ -1,0 +1,262 @@
+package pdcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// startTimeout bounds a start, within the caller's context. Three members
+	// with Local TSO take some 10 s, several times that on a busy machine.
+	startTimeout = 90 * time.Second
+	// startAttempts is how often new ports are tried. The lock files leave only
+	// foreign programs to lose a port to, so a second attempt is rare.
+	startAttempts = 3
+)
+
+// Cluster is a running cluster. Its methods may be called from any goroutine.
+type Cluster struct {
+	// TLS is what a client needs to connect; nil unless Config.TLS was set.
+	TLS *Credentials
+
+	cfg       Config
+	binary    string
+	dir       string
+	ports     *ports
+	members   []*Member
+	clusterID atomic.Uint64
+	close     func() error
+}
+
+// Start runs a cluster and waits until it serves: every member answers, and so
+// does a request for a timestamp, with Local TSO in every dc-location. The
+// processes outlive ctx, which only bounds the start; stop them with
+// [Cluster.Close]. The error of a failed start carries the ends of the logs.
+func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	binary, err := Build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		c, err := start(ctx, cfg, binary)
+		if err == nil || attempt == startAttempts || !strings.Contains(err.Error(), "address already in use") {
+			return c, err
+		}
+	}
+}
+
+// start is one attempt, which leaves nothing behind if it fails.
+func start(ctx context.Context, cfg Config, binary string) (*Cluster, error) {
+	dir, err := os.MkdirTemp(cfg.Dir, "tso-pd-")
+	if err != nil {
+		return nil, fmt.Errorf("pdcluster: %w", err)
+	}
+	c := &Cluster{cfg: cfg, binary: binary, dir: dir, ports: new(ports)}
+	c.close = sync.OnceValue(c.closeOnce)
+	if err := c.run(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Cluster) run(ctx context.Context) error {
+	serverFlags, err := c.makeCredentials()
+	if err != nil {
+		return err
+	}
+	if err := c.makeMembers(serverFlags); err != nil {
+		return err
+	}
+	for _, m := range c.members {
+		if err := m.Launch(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := poll(ctx, c.serving); err != nil {
+		return fmt.Errorf("pdcluster: start: %w\n%s", err, c.Logs())
+	}
+	return nil
+}
+
+// makeCredentials writes the certificates, if any are wanted, and returns the
+// flags that make a server use them.
+func (c *Cluster) makeCredentials() ([]string, error) {
+	if !c.cfg.TLS {
+		return nil, nil
+	}
+	ca, err := newAuthority()
+	if err != nil {
+		return nil, err
+	}
+	if c.TLS, err = ca.issue(c.dir, "client"); err != nil {
+		return nil, err
+	}
+	server, err := ca.issue(c.dir, "server")
+	if err != nil {
+		return nil, err
+	}
+	return []string{
+		"--cacert=" + server.CAPath, "--cert=" + server.CertPath, "--key=" + server.KeyPath,
+	}, nil
+}
+
+// makeMembers decides on names, addresses and flags, and writes the
+// configuration files.
+func (c *Cluster) makeMembers(serverFlags []string) error {
+	n := c.cfg.Members
+	var err error
+	if c.ports, err = reservePorts(2 * n); err != nil {
+		return err
+	}
+	clientURLs, initial := make([]string, n), make([]string, n)
+	for i := range n {
+		m := c.newMember(i)
+		c.members = append(c.members, m)
+		clientURLs[i], initial[i] = m.ClientURL, m.Name+"="+m.PeerURL
+	}
+	advertised, err := c.cfg.advertised(clientURLs)
+	if err != nil {
+		return err
+	}
+	for i, m := range c.members {
+		m.AdvertiseURL = advertised[i]
+		m.args = append(m.flags(strings.Join(initial, ",")), serverFlags...)
+		if err := m.writeConfig(c.cfg.toml(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) newMember(i int) *Member {
+	name := fmt.Sprintf("pd%d", i+1)
+	dir := filepath.Join(c.dir, name)
+	return &Member{
+		Name:      name,
+		ClientURL: c.cfg.scheme() + "://" + address(c.ports.numbers[2*i]),
+		PeerURL:   c.cfg.scheme() + "://" + address(c.ports.numbers[2*i+1]),
+		DC:        c.cfg.dc(i),
+		LogPath:   filepath.Join(dir, "pd.log"),
+		cluster:   c,
+		dir:       dir,
+	}
+}
+
+func (m *Member) flags(initialCluster string) []string {
+	return []string{
+		"--name=" + m.Name,
+		"--data-dir=" + filepath.Join(m.dir, "data"),
+		"--client-urls=" + m.ClientURL,
+		"--advertise-client-urls=" + m.AdvertiseURL,
+		"--peer-urls=" + m.PeerURL,
+		"--initial-cluster=" + initialCluster,
+		"--log-file=" + m.LogPath,
+		"--config=" + m.configPath(),
+	}
+}
+
+func (m *Member) configPath() string { return filepath.Join(m.dir, "pd.toml") }
+
+func (m *Member) writeConfig(content string) error {
+	err := os.Mkdir(m.dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(m.configPath(), []byte(content), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("pdcluster: %w", err)
+	}
+	return nil
+}
+
+// serving returns nil if every member answers and every kind of timestamp can
+// be had.
+func (c *Cluster) serving(ctx context.Context) error {
+	for _, m := range c.members {
+		if err := m.serving(ctx); err != nil {
+			return err
+		}
+	}
+	return c.timestamps(ctx)
+}
+
+// Close kills the processes, waits until they are gone, and removes the
+// cluster's folder. A second call waits for the first and returns what it
+// returns.
+func (c *Cluster) Close() error { return c.close() }
+
+func (c *Cluster) closeOnce() error {
+	errs := make([]error, len(c.members))
+	var all sync.WaitGroup
+	for i, m := range c.members {
+		all.Go(func() { errs[i] = m.close() })
+	}
+	all.Wait()
+	c.ports.release()
+	return errors.Join(errors.Join(errs...), os.RemoveAll(c.dir))
+}
+
+// Members returns the members, pd1 first.
+func (c *Cluster) Members() []*Member {
+	return append([]*Member(nil), c.members...)
+}
+
+// Member returns the member with the given name, or nil.
+func (c *Cluster) Member(name string) *Member {
+	for _, m := range c.members {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// ClientURLs returns the addresses to give to a client: those that the members
+// advertise.
+func (c *Cluster) ClientURLs() []string {
+	var urls []string
+	for _, m := range c.members {
+		urls = append(urls, strings.Split(m.AdvertiseURL, ",")...)
+	}
+	return urls
+}
+
+// RestartAll kills all members at the same time, starts them again, and waits
+// until a leader serves.
+func (c *Cluster) RestartAll(ctx context.Context) error {
+	var all sync.WaitGroup
+	errs := make([]error, len(c.members))
+	for i, m := range c.members {
+		all.Go(func() { errs[i] = m.Kill() })
+	}
+	all.Wait()
+	for _, m := range c.members {
+		errs = append(errs, m.Launch())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err := c.WaitLeader(ctx)
+	return err
+}
+
+// Logs returns the ends of all members' logs.
+func (c *Cluster) Logs() string {
+	var b strings.Builder
+	for _, m := range c.members {
+		b.WriteString(m.logs())
+	}
+	return b.String()
+}
