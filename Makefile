@@ -1,0 +1,100 @@
+# What this needs: Go, git, make, and a C compiler (for the race detector).
+# Everything else is a Go module and is fetched by Go. Run `make` for the list.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+.DEFAULT_GOAL := help
+
+# The modules. The root is the library; the others keep what they require away
+# from its users.
+NESTED := bench integration
+TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
+
+# Settings of single targets; the defaults of `make demo` are its own.
+PD ?=
+DC ?=
+CALLERS ?=
+DURATION ?=
+FUZZTIME ?= 30s
+COUNT ?= 5
+export PD DC CALLERS DURATION
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=n DURATION=10s (default: an embedded server)
+	@cd bench && go build -o ../.bin/tso-bench ./cmd/tso-bench
+	@exec .bin/tso-bench
+
+.PHONY: test
+test: vet test-library test-alloc test-nested ## Run all tests: race detector on, real PD processes included
+
+.PHONY: vet
+vet:
+	go vet ./...
+	go vet -tags tsoinvariants .
+	GOARCH=386 go vet ./...
+	for m in $(NESTED); do (cd $$m && go vet ./...); done
+
+.PHONY: test-library
+test-library: ## Test the library alone, with the race detector
+	go test -race -shuffle=on -timeout 5m ./...
+	go test -race -tags tsoinvariants -timeout 3m -run 'Wait|Stress|Reverse' .
+
+# The race detector allocates, so these run without it.
+.PHONY: test-alloc
+test-alloc: ## Check that calls allocate nothing
+	go test -count=1 -run 'Allocate|Allocs|Allocation|PileUp' . ./ring ./batch ./internal/...
+
+.PHONY: test-nested
+test-nested: ## Test the load generator, and the library against real PD processes
+	cd bench && go test -race -timeout 5m ./...
+	cd integration && go test -race -timeout 10m -p 1 ./...
+
+.PHONY: stress
+stress: ## Repeat the concurrent tests under the race detector: COUNT=5
+	for procs in 1 2 4 8; do \
+	  go test -race -count=$(COUNT) -cpu $$procs -run 'Stress|Once|Race|Winner|Abandon|Close|Order' . ./ring ./batch ./internal/wheel ; \
+	done
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target: FUZZTIME=30s
+	for target in $(TARGETS); do \
+	  echo "$$target" ; go test ./internal/fuzz -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ; \
+	done
+
+.PHONY: bench
+bench: ## Measure beside PD's own client, interleaved, on a real PD process
+	cd bench && go run ./cmd/tso-compare
+
+.PHONY: bench-parts
+bench-parts: ## Benchmark the ring and the wheel beside what the standard library has
+	go test -run '^$$' -bench . ./ring ./internal/wheel
+
+.PHONY: lint
+lint: .bin/golangci-lint ## Run the analysers
+	.bin/golangci-lint run ./...
+	for m in $(NESTED); do (cd $$m && ../.bin/golangci-lint run ./...); done
+
+.bin/golangci-lint: internal/tools/go.mod internal/tools/go.sum
+	cd internal/tools && go build -o ../../.bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: tidy-check
+tidy-check: ## Check that go.mod and go.sum of all modules are tidy
+	for m in . $(NESTED) integration/pdserver internal/tools; do (cd $$m && go mod tidy -diff); done
+
+.PHONY: check
+check: lint tidy-check test ## The tests, and the analysers before them
+
+.PHONY: cover
+cover: ## Print the library's test coverage
+	go test -coverpkg=./... -coverprofile=.bin/cover.out ./... >/dev/null
+	go tool cover -func=.bin/cover.out | tail -n 1
+
+.PHONY: clean
+clean: ## Remove what the other targets built
+	rm -rf .bin
