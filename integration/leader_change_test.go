@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func requireServing(t *testing.T, cluster *pdcluster.Cluster) {
 type window struct {
 	name   string
 	hit    int64 // when the fault began
-	floor  int64 // when another member served, asked directly
+	floor  int64 // when a leader served again, asked directly
 	served int64 // when each client had served a call made after that
 }
 
@@ -84,7 +85,8 @@ func (l *leaderLoad) serve() {
 // times what was seen at most, 1.1 s.
 const slack = 3500 * time.Millisecond
 
-// change brings another leader about and waits until the clients have found it.
+// change takes the office from the leader and waits until the clients have found
+// who has it then.
 func (l *leaderLoad) change(name string, fault func(ctx context.Context, leader *pdcluster.Member) error) *pdcluster.Member {
 	l.t.Helper()
 	ctx := bounded(l.t, time.Minute)
@@ -92,8 +94,9 @@ func (l *leaderLoad) change(name string, fault func(ctx context.Context, leader 
 	require.NoError(l.t, err)
 	w := window{name: name, hit: l.recorder.Now()}
 	require.NoError(l.t, fault(ctx, old), name)
-	_, err = l.cluster.WaitOtherLeader(ctx, old)
+	next, err := l.cluster.WaitLeader(ctx)
 	require.NoError(l.t, err, name)
+	w.name = fmt.Sprintf("%s %s→%s", name, old.Name, next.Name)
 	w.floor = l.recorder.Now()
 	l.serve()
 	w.served = l.recorder.Now()

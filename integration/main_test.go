@@ -117,9 +117,14 @@ func bounded(t *testing.T, d time.Duration) context.Context {
 }
 
 // connect returns a client that logs to t and is closed at its end.
+//
+// Its calls wait for as long as it takes: how long PD needs to elect a leader on a
+// busy machine is not what these tests are about, but that calls see it through, and
+// soon after it has one.
 func connect(t *testing.T, urls []string, security tso.SecurityOption, opts ...tso.ClientOption) tso.Client {
 	t.Helper()
-	client, err := tso.NewClient(urls, security, append([]tso.ClientOption{logTo(t)}, opts...)...)
+	own := []tso.ClientOption{logTo(t), tso.WithRequestBudget(2 * time.Minute)}
+	client, err := tso.NewClient(urls, security, append(own, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return client

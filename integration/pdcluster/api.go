@@ -1,6 +1,7 @@
 package pdcluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,14 +10,15 @@ import (
 	"strings"
 )
 
-// Resign makes the leader give up its office. It returns when PD has agreed; a
-// new leader serves some time later, see [Cluster.WaitOtherLeader].
+// Resign asks the leader to give up its office. It returns when PD has agreed, or
+// has stopped watching how that goes; a leader serves again some time later, and may
+// be the same, see [Cluster.WaitLeader].
 func (c *Cluster) Resign(ctx context.Context) error {
 	return c.command(ctx, "leader/resign")
 }
 
-// TransferLeader makes the leader hand its office to the member with the given
-// name. It returns when PD has agreed, as Resign does.
+// TransferLeader asks the leader to hand its office to the member with the given
+// name. It returns as Resign does.
 func (c *Cluster) TransferLeader(ctx context.Context, name string) error {
 	return c.command(ctx, "leader/transfer/"+url.PathEscape(name))
 }
@@ -31,6 +33,10 @@ func (c *Cluster) TransferAllocator(ctx context.Context, dc, memberName string) 
 	return c.command(ctx, "tso/allocator/transfer/"+url.PathEscape(memberName)+
 		"?dcLocation="+url.QueryEscape(dc))
 }
+
+// transferTooLong is what etcd says when a transfer of leadership has not ended within an
+// election timeout. It may still end.
+const transferTooLong = "leader transfer took too long"
 
 // command posts to the leader itself: another member would pass the command on,
 // but to where the leader advertises, through whatever proxy is there.
@@ -53,7 +59,8 @@ func (c *Cluster) command(ctx context.Context, path string) error {
 		return fmt.Errorf("pdcluster: %w", err)
 	}
 	defer resp.Body.Close()
-	if body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)); resp.StatusCode != http.StatusOK {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	if resp.StatusCode != http.StatusOK && !bytes.Contains(body, []byte(transferTooLong)) {
 		return fmt.Errorf("pdcluster: POST %s: %s: %s", endpoint, resp.Status, strings.TrimSpace(string(body)))
 	}
 	return nil

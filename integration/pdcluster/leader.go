@@ -49,7 +49,11 @@ func (c *Cluster) leader(ctx context.Context) (*Member, *pdpb.GetMembersResponse
 	return nil, nil, ErrNoLeader
 }
 
-// WaitLeader waits until a leader serves a global timestamp, and returns it.
+// WaitLeader waits until a leader serves a global timestamp, and returns it. After
+// Resign and TransferLeader it is in most cases another one, and the one asked for,
+// but need not be: a member that has campaigned three times since it last passed the
+// office on passes it on once more, to whichever member PD picks, the one before
+// included.
 func (c *Cluster) WaitLeader(ctx context.Context) (*Member, error) {
 	return c.waitLeader(ctx, func(*Member) bool { return true })
 }
@@ -90,7 +94,8 @@ func (c *Cluster) waitLeader(ctx context.Context, wanted func(*Member) bool) (*M
 }
 
 // leads returns nil if the member is wanted, says that it leads, and serves a
-// global timestamp.
+// global timestamp. It must lead etcd too: a PD leader that has lost that serves for
+// some 50 ms more, until it notices.
 func (m *Member) leads(ctx context.Context, wanted func(*Member) bool) error {
 	resp, err := m.members(ctx)
 	switch {
@@ -98,6 +103,8 @@ func (m *Member) leads(ctx context.Context, wanted func(*Member) bool) error {
 		return fmt.Errorf("%s: %w", m.Name, err)
 	case resp.GetLeader().GetName() != m.Name:
 		return fmt.Errorf("%s does not say that it leads", m.Name)
+	case resp.GetEtcdLeader().GetName() != m.Name:
+		return fmt.Errorf("%s leads, and etcd is led by %q", m.Name, resp.GetEtcdLeader().GetName())
 	case !wanted(m):
 		return fmt.Errorf("%s still leads", m.Name)
 	}
