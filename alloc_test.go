@@ -29,7 +29,7 @@ func TestCallsDoNotAllocate(t *testing.T) {
 			var futures [8]TSFuture
 			for i := range futures {
 				r := pool.get(context.Background())
-				if err := l.push(context.Background(), r); err != nil {
+				if err := l.pushToWait(context.Background(), r); err != nil {
 					t.Error(err)
 				}
 				futures[i] = r

@@ -85,6 +85,9 @@ type client struct {
 	// highs has the high-water marks of the dc-locations whose lanes have ended,
 	// for when they come back. Guarded by lanesLock.
 	highs map[string]uint64
+	// running are the run goroutines of all lanes, also of those that have
+	// ended by themselves. Added to under lanesLock, before closedLanes.
+	running sync.WaitGroup
 
 	built     chan struct{} // closed when all fields are set
 	detach    func() bool   // lets go of the context that the client lives in
@@ -132,7 +135,7 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 	}
 	c.build(cfg)
 	close(c.built)
-	c.global.start()
+	c.running.Go(c.global.run)
 	c.detach = context.AfterFunc(ctx, c.shut)
 	return c, nil
 }
@@ -158,6 +161,7 @@ func (c *client) build(cfg *config) {
 		timeout:     cfg.timeout,
 		budget:      cfg.budget,
 		capacity:    cfg.capacity,
+		grace:       removalGrace,
 	}
 	c.env.inFlight.Store(defaultInFlight)
 	c.global = newLane(globalDC, &c.env)
@@ -189,7 +193,7 @@ func (c *client) get(ctx context.Context, l *lane) (physical, logical int64, err
 		return 0, 0, err
 	}
 	r := c.env.requests.get(ctx)
-	if err := l.push(ctx, r); err != nil {
+	if err := l.pushToWait(ctx, r); err != nil {
 		r.recycle()
 		return 0, 0, err
 	}
@@ -244,7 +248,7 @@ func (c *client) laneSlow(dc string) *lane {
 	more := maps.Clone(*lanes)
 	more[dc] = l
 	c.lanes.Store(&more)
-	l.start()
+	c.running.Go(l.run)
 	return l
 }
 
@@ -353,13 +357,10 @@ func (c *client) Close() {
 // connections.
 func (c *client) shut() {
 	c.closeOnce.Do(func() {
-		lanes := c.takeLanes()
-		for _, l := range lanes {
+		for _, l := range c.takeLanes() {
 			l.close(ErrClosed)
 		}
-		for _, l := range lanes {
-			<-l.done
-		}
+		c.running.Wait()
 		c.env.wheel.Close()
 		c.members.Close()
 	})

@@ -66,6 +66,7 @@ func TestUnknownDCIsAnErrorAfterAskingAnew(t *testing.T) {
 func TestDCThatGoesFailsItsCallsAndNoOthers(t *testing.T) {
 	s := tsotest.New(t, tsotest.WithDCs("dc-1", "dc-2"))
 	c := newTestClient(t, s)
+	c.(*client).env.grace = time.Second
 	stop := load(t, c, 4)
 	ctx := context.Background()
 	for range 2 {
@@ -127,6 +128,7 @@ func TestDCThatComesBackIsHeldToItsHighWaterMark(t *testing.T) {
 	s := tsotest.New(t, tsotest.WithDCs("dc-1"))
 	events := make(chan FallbackEvent, 100)
 	c := newTestClient(t, s, WithFallbackHook(func(e FallbackEvent) { events <- e }))
+	c.(*client).env.grace = time.Second
 	ctx := context.Background()
 	physical, logical, err := c.GetLocalTS(ctx, "dc-1")
 	require.NoError(t, err)

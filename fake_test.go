@@ -117,6 +117,7 @@ type fakeEnv struct {
 	// refreshed is what the next waits for a refresh return.
 	refreshed atomic.Pointer[error]
 	oracle    atomic.Int64
+	running   sync.WaitGroup // the lanes' run goroutines
 }
 
 // newFakeEnv returns an environment whose streams come from open.
@@ -154,6 +155,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 		timeout:   defaultTimeout,
 		budget:    defaultBudget,
 		capacity:  ringCapacity,
+		grace:     removalGrace,
 	}
 	e.inFlight.Store(defaultInFlight)
 	e.oracle.Store(1 << 40)
@@ -172,11 +174,16 @@ func startFakeLane(t testing.TB, open func(string, *atomic.Int64) tsoStream) (*l
 // startLane returns a lane in e, that is closed with the test.
 func startLane(t testing.TB, e *fakeEnv) *lane {
 	l := newLane(globalDC, e.laneEnv)
-	l.start()
+	e.run(t, l)
+	return l
+}
+
+// run starts a lane in e, that is closed with the test.
+func (e *fakeEnv) run(t testing.TB, l *lane) {
+	e.running.Go(l.run)
 	t.Cleanup(func() {
 		l.close(ErrClosed)
-		<-l.done
+		e.running.Wait()
 		e.wheel.Close()
 	})
-	return l
 }

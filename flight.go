@@ -60,14 +60,20 @@ type flight struct {
 }
 
 // flightSlot is one batch in flight. Written by the send side while the slot is
-// outside of [head, tail); after that its fields do not change until the
-// receiver has moved head past it.
+// outside of [head, tail); after that only the fields that say so
+// change until the receiver has moved head past it.
 type flightSlot struct {
 	batch  *requestBatch
 	number uint64 // for batch.Claim
 	count  uint32
 	sent   int64 // coarse clock
-	expiry int64 // coarse clock: when the budget of the last request ends
+	// expiry is when the budget of the first request ends, on the coarse
+	// clock. The send side's alone, which moves it when that request goes.
+	expiry int64
+	// granted is an answer that has come while the batch was lent. Written by
+	// the receiver before batch.Settle, read by the borrower after
+	// batch.Return has told of it.
+	granted batch.Range
 }
 
 // len returns how many RPCs are unanswered.

@@ -45,17 +45,17 @@ type laneEnv struct {
 	timeout  time.Duration // of an RPC
 	budget   time.Duration // of a request
 	capacity int           // of the ring
+	grace    time.Duration // see removalGrace
 
 	inFlight atomic.Int32 // most unanswered RPCs, 1..maxInFlight
 	linger   atomic.Int64 // batch interval in ns, 0 for none
 }
 
-// tickOf returns how often a lane with calls under way looks at its deadlines.
-// Budgets end up to seven ticks late; a hundred-and-sixtieth of the budget makes
-// that less than a twentieth. 50 ms, which the default budget gets, costs twenty
+// tickOf returns how often a lane with calls under way looks at its deadlines: a
+// hundredth of the budget. 50 ms, which the default budget gets, costs twenty
 // wake-ups a second while there are calls, and none without.
 func tickOf(budget time.Duration) time.Duration {
-	return min(max(budget/160, time.Millisecond), 50*time.Millisecond)
+	return min(max(budget/100, time.Millisecond), 50*time.Millisecond)
 }
 
 // lane is the pipeline of one dc-location: callers push requests into the ring,
@@ -91,6 +91,9 @@ type lane struct {
 	ring  *ring.MPSC[*request]
 	drain func([]*request) int // ring.Drain, bound once
 	tick  time.Duration
+	// slack is by how much a request's start may be ahead of its push; see
+	// advance.
+	slack time.Duration
 
 	// current is the flight that requests leave on, nil while there is no
 	// stream. Written by the run goroutine, and by close.
@@ -131,7 +134,6 @@ type lane struct {
 
 	ctx    context.Context    // of the run goroutine
 	stop   context.CancelFunc // ends it
-	done   chan struct{}      // closed when the run goroutine has ended
 	poke   chan struct{}      // wakes the run goroutine from its back-off
 	dialed atomic.Pointer[attempt]
 
@@ -153,8 +155,8 @@ type sendSide struct {
 	waiting int
 	// lingering is set while the batch interval runs.
 	lingering bool
-	// launches counts batches sent, and seen is its value at the last sweep.
-	launches, seen uint64
+	// moved is when the ring was last cut, on the coarse clock.
+	moved int64
 }
 
 // receiveSide belongs to the run goroutine.
@@ -190,9 +192,9 @@ func newLane(dc string, env *laneEnv) *lane {
 		env:  env,
 		ring: ring.New[*request](env.capacity),
 		tick: tickOf(env.budget),
-		done: make(chan struct{}),
 		poke: make(chan struct{}, 1),
 	}
+	l.slack = max(2*l.tick, l.tick+lateTick)
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.drain = l.ring.Drain
 	l.room.init()
@@ -201,14 +203,29 @@ func newLane(dc string, env *laneEnv) *lane {
 	return l
 }
 
-// start begins to serve. It must be called once; also for a lane that has been
-// closed meanwhile, whose done it closes.
-func (l *lane) start() { go l.run() }
-
 // push queues r for the next batch and returns nil, or an error if the lane has
 // ended, or the context or the budget ends before the ring has room: then r is the
 // caller's still. It does not wait for anything else.
 func (l *lane) push(ctx context.Context, r *request) error {
+	if err := l.add(ctx, r); err != nil {
+		return err
+	}
+	l.look()
+	return nil
+}
+
+// pushToWait is push for a caller that is going to wait for the answer at once.
+func (l *lane) pushToWait(ctx context.Context, r *request) error {
+	if err := l.add(ctx, r); err != nil {
+		return err
+	}
+	l.gather()
+	l.look()
+	return nil
+}
+
+// add puts r into the ring.
+func (l *lane) add(ctx context.Context, r *request) error {
 	if closing := l.closing.Load(); closing != nil {
 		return *closing
 	}
@@ -219,8 +236,6 @@ func (l *lane) push(ctx context.Context, r *request) error {
 		}
 	}
 	l.keepTicking()
-	l.gather()
-	l.look()
 	return nil
 }
 
@@ -283,8 +298,7 @@ func (l *lane) hold() {
 }
 
 // close ends the lane: everything that waits, now or later, fails with err. It
-// does not wait for the run goroutine; done tells of that. Idempotent; the first
-// error counts.
+// does not wait for the run goroutine. Idempotent; the first error counts.
 func (l *lane) close(err error) {
 	if l.closing.CompareAndSwap(nil, &err) {
 		l.setCurrent(noFlight)

@@ -46,12 +46,12 @@ const maxBadAnswers = 3
 
 // removalGrace is for how long every list of members must be without an allocator
 // for a dc-location that had one, before it counts as removed. A move of the
-// allocator hides it for some 0.3 s, a change of the PD leader for up to 3 s.
-const removalGrace = 5 * time.Second
+// allocator hides it for some 0.3 s, a change of the PD leader for up to 3 s, and
+// a slow election in between for longer.
+const removalGrace = 15 * time.Second
 
 // run serves the lane until it is closed.
 func (l *lane) run() {
-	defer close(l.done)
 	ctx := l.ctx
 	for ctx.Err() == nil {
 		err := l.connectAndReceive(ctx)
@@ -68,12 +68,15 @@ func (l *lane) run() {
 
 // connectAndReceive is the life of one stream.
 func (l *lane) connectAndReceive(ctx context.Context) error {
-	url := l.env.target(l.dc)
-	if url == "" {
+	if l.env.target(l.dc) == "" {
 		return l.awaitTarget(ctx)
 	}
 	l.served, l.missing = true, 0
-	l.pause(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
+	sleep(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
+	url := l.env.target(l.dc) // after the sleep, which may have been long
+	if url == "" {
+		return errMoved
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l.dialed.Store(&attempt{url: url, cancel: cancel})
@@ -143,25 +146,34 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	if l.failures > 0 {
 		l.recovered()
 	}
+	l.high = granted.At(int(slot.count) - 1)
 	b := slot.batch
-	if !b.Claim(slot.number) {
-		// Its requests have run out of budget. The timestamps are lost.
-		f.answered()
-		l.look()
-		return nil
+	mine := b.Claim(slot.number)
+	if !mine {
+		// Its requests have run out of budget, or those that have are just
+		// being taken out; then who does that shares out the answer.
+		slot.granted = granted
+		mine = b.Settle(slot.number)
 	}
-	l.high = granted.At(b.Len() - 1)
 	// The next batch leaves before this one's callers are woken: they would
 	// only come behind those who wait already.
 	f.answered()
 	if l.ring.Len() > 0 || l.queued.Load() > 0 {
 		l.look()
 	}
+	if mine {
+		l.share(b, granted)
+	}
+	return nil
+}
+
+// share hands out what was granted to a batch, which the caller owns. Where
+// requests have left the batch since it was sent, timestamps are lost.
+func (l *lane) share(b *requestBatch, granted batch.Range) {
 	for i, r := range b.Requests() {
 		r.finish(granted.At(i))
 	}
 	l.freeBatch(b)
-	return nil
 }
 
 // recovered forgets what has gone wrong before a good answer.
@@ -276,7 +288,7 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 	if l.missing == 0 {
 		l.missing = now
 	}
-	if l.served && now-l.missing < int64(removalGrace) {
+	if l.served && now-l.missing < int64(l.env.grace) {
 		return fmt.Errorf("no member serves dc-location %q at the moment", l.dc)
 	}
 	return fmt.Errorf("%w: PD has no allocator for %q; is Local TSO on, and does a member have this zone label?", ErrUnknownDCLocation, l.dc)
@@ -304,7 +316,12 @@ func (l *lane) backoff() time.Duration {
 }
 
 // pause waits for d, for news of the members, or until the lane is closed.
-func (l *lane) pause(ctx context.Context, d time.Duration) {
+func (l *lane) pause(ctx context.Context, d time.Duration) { wait(ctx, d, l.poke) }
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) { wait(ctx, d, nil) }
+
+func wait(ctx context.Context, d time.Duration, poke <-chan struct{}) {
 	if d <= 0 {
 		return
 	}
@@ -312,7 +329,7 @@ func (l *lane) pause(ctx context.Context, d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-l.poke:
+	case <-poke:
 	case <-ctx.Done():
 	}
 }

@@ -2,6 +2,7 @@ package tso
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -162,8 +163,7 @@ func TestRemovedDCFailsItsCallsAndEndsTheLane(t *testing.T) {
 		ss := newStreams()
 		e := newFakeEnv(ss.open)
 		l := newLane("dc-1", e.laneEnv)
-		l.start()
-		defer e.wheel.Close()
+		e.run(t, l)
 		s := <-ss.opened
 		r := pushNew(t, l, context.Background())
 		<-s.sent
@@ -172,7 +172,7 @@ func TestRemovedDCFailsItsCallsAndEndsTheLane(t *testing.T) {
 		l.membersChanged()
 		_, _, err := r.Wait()
 		require.ErrorIs(t, err, ErrUnknownDCLocation)
-		<-l.done
+		e.running.Wait()
 		require.EqualValues(t, 1, e.forgotten.Load())
 		require.GreaterOrEqual(t, time.Since(began), removalGrace)
 		require.LessOrEqual(t, time.Since(began), 2*removalGrace)
@@ -186,13 +186,9 @@ func TestDCThatIsHiddenForAWhileCostsNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ss := newStreams()
 		e := newFakeEnv(ss.open)
+		e.budget = 4 * removalGrace
 		l := newLane("dc-1", e.laneEnv)
-		l.start()
-		defer func() {
-			l.close(ErrClosed)
-			<-l.done
-			e.wheel.Close()
-		}()
+		e.run(t, l)
 		s := <-ss.opened
 		r := pushNew(t, l, context.Background())
 		<-s.sent
@@ -261,6 +257,65 @@ func TestStreamsThatFailAfterAnAnswerAreRateLimited(t *testing.T) {
 		requireRate(t, opened.Load)
 	})
 }
+
+// News of the members several hundred times a second, as in an election that goes
+// wrong, let no stream out of turn.
+func TestStreamsAreRateLimitedWhileMembersChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int64
+		l, e := startFakeLane(t, func(url string, _ *atomic.Int64) tsoStream {
+			opened.Add(1)
+			return newFakeStream(url)
+		})
+		news := time.NewTicker(3 * time.Millisecond)
+		defer news.Stop()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			for i := 0; ; i++ {
+				select {
+				case <-news.C:
+				case <-stop:
+					return
+				}
+				e.moveTo([]string{"pd-1", "pd-2"}[i%2])
+				l.membersChanged()
+			}
+		}()
+		requireRate(t, opened.Load)
+	})
+}
+
+// What SendMsg says of a stream that the server has ended is io.EOF; the reason
+// comes from RecvMsg.
+func TestEndOfTheStreamInSendKeepsTheServersReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ss := newStreams()
+		l, _ := startFakeLane(t, func(url string, oracle *atomic.Int64) tsoStream {
+			return endedStream{ss.open(url, oracle).(*fakeStream)}
+		})
+		s := <-ss.opened
+		synctest.Wait()
+		r := pushNew(t, l, context.Background())
+		synctest.Wait()
+		select {
+		case <-s.closed:
+			t.Fatal("closed before the reason was read")
+		default:
+		}
+		s.answers <- fakeAnswer{err: errPlanted}
+		synctest.Wait()
+		require.ErrorIs(t, l.lastCause(), errPlanted)
+		l.close(ErrClosed)
+		_, _, err := r.Wait()
+		require.ErrorIs(t, err, ErrClosed)
+	})
+}
+
+// endedStream is a stream that the server has ended before the first request.
+type endedStream struct{ *fakeStream }
+
+func (s endedStream) Send(uint32) error { return io.EOF }
 
 // Lanes whose member is gone use up what they may; one that has just lost its
 // stream does not wait for them.

@@ -1,6 +1,9 @@
 package tso
 
 import (
+	"errors"
+	"io"
+
 	"github.com/tsoring/tso/batch"
 )
 
@@ -94,10 +97,7 @@ func (l *lane) cutByPolicy(f *flight) bool {
 }
 
 // cut takes one batch out of the ring and appends it to the queue, and reports
-// false if there was nothing to take. Requests that did not come at about the same
-// time are cut apart, because a batch's requests end their budgets together. With a
-// round trip of several ticks that makes more batches than RPCs can carry: a known
-// defect.
+// false if there was nothing to take.
 func (l *lane) cut() bool {
 	if l.lingering {
 		l.lingering = false
@@ -111,32 +111,10 @@ func (l *lane) cut() bool {
 		l.env.batches.Put(b)
 		return false
 	}
+	l.moved = l.clock.Load()
 	l.room.open()
-	for {
-		i := l.companions(b)
-		if i == b.Len() {
-			l.enqueue(b)
-			return true
-		}
-		rest := l.newBatch()
-		b.SplitAt(i, rest)
-		l.enqueue(b)
-		b = rest
-	}
-}
-
-// companions returns how many requests, from the first on, came within startSpread
-// of the first.
-func (l *lane) companions(b *requestBatch) int {
-	requests := b.Requests()
-	spread := startSpread * int64(l.tick)
-	from, to := requests[0].start-spread, requests[0].start+spread
-	for i, r := range requests {
-		if r.start < from || r.start > to {
-			return i
-		}
-	}
-	return len(requests)
+	l.enqueue(b)
+	return true
 }
 
 func (l *lane) newBatch() *requestBatch {
@@ -195,22 +173,21 @@ func (l *lane) launch(f *flight, b *requestBatch) bool {
 	count := b.Len()
 	f.add(b, l.clock.Load(), l.expiryOf(b))
 	l.keepTicking()
-	l.launches++
 	l.env.stats.sent(count)
-	if err := f.stream.Send(uint32(count)); err != nil {
-		f.stream.Close(err)
-		return false
+	err := f.stream.Send(uint32(count))
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.stream.Close(err) // io.EOF: it has ended, and Recv tells why
 	}
-	return true
+	return err == nil
 }
 
-// failAll fails everything that is queued, and what is in the ring now. Callers
-// that come back at once do not keep it busy.
+// failAll fails everything that is queued, and what is in the ring now: all of it
+// is taken out before anybody is told, so that callers who come back at once are
+// not failed for what was before their time.
 func (l *lane) failAll(err error) {
-	l.failQueue(err)
-	for left := l.ring.Len(); left > 0 && l.cut(); l.failQueue(err) {
-		left -= l.waiting
+	for left := l.waiting + l.ring.Len(); l.waiting < left && l.cut(); {
 	}
+	l.failQueue(err)
 }
 
 // failQueue fails everything that is queued.

@@ -196,7 +196,7 @@ func TestCloseEndsCallsInEveryState(t *testing.T) {
 			require.ErrorIs(t, err, ErrClosed)
 		}
 		require.ErrorIs(t, l.push(context.Background(), e.requests.get(context.Background())), ErrClosed)
-		<-l.done
+		e.running.Wait()
 		require.Zero(t, time.Since(began))
 	})
 }

@@ -34,14 +34,18 @@ func (l *lane) onTick() {
 	l.tickTimer.Reset(l.tick)
 }
 
-// advance moves the clock by the time since the last tick, two ticks at most. The
+// lateTick is by how much a tick may come late and still count for its whole
+// length. Wheel and scheduler make a tick of 1 ms up to some milliseconds late.
+const lateTick = 10 * time.Millisecond
+
+// advance moves the clock by the time since the last tick, slack at most. The
 // clock is what requests have had of the processor's attention rather than of the
 // day: where ticks come late, because the process is saturated or was stopped,
 // nobody was able to serve them either, and a request pushed before such a gap
 // ended must not be taken for one from before it.
 func (l *lane) advance() {
 	now := l.env.now()
-	l.clock.Store(l.clock.Load() + min(now-l.ticked, 2*int64(l.tick)))
+	l.clock.Store(l.clock.Load() + min(now-l.ticked, int64(l.slack)))
 	l.ticked = now
 }
 
@@ -57,50 +61,96 @@ func (l *lane) sweep(f *flight) {
 	if f != nil {
 		l.sweepFlight(f, now)
 	}
-	// Requests that nobody could send since the last sweep are taken out of
-	// the ring, where they cannot be watched. As many wait in the queue as
-	// the ring has room for; those behind them are younger.
-	if l.launches == l.seen {
+	// Requests that nobody has sent for long are taken out of the ring, where
+	// they cannot be watched. As many wait in the queue as the ring has room
+	// for; those behind them are younger. A quarter of the budget makes few
+	// batches of them.
+	if now-l.moved > int64(l.env.budget/4) {
 		for l.waiting < l.ring.Cap() && l.ring.Len() > 0 && l.cut() {
 		}
 	}
-	l.seen = l.launches
-	for l.queued.Load() > 0 && l.expiryOf(l.queue[l.front]) < now {
-		l.failBatch(l.dequeue(), l.spent())
+	l.sweepQueue(now)
+}
+
+// sweepQueue fails the requests in the queue whose budget has ended.
+func (l *lane) sweepQueue(now int64) {
+	for l.queued.Load() > 0 {
+		b := l.queue[l.front]
+		if l.expiryOf(b) >= now {
+			return
+		}
+		l.waiting -= l.failExpired(b, now)
+		if b.Len() > 0 {
+			return
+		}
+		l.freeBatch(l.dequeue())
 	}
 }
 
+// sweepFlight gives the stream up if its oldest RPC is unanswered for too long,
+// and fails the requests in flight whose budget has ended.
 func (l *lane) sweepFlight(f *flight, now int64) {
-	if s := f.oldest(); s != nil && now > s.sent+int64(l.env.timeout+2*l.tick) {
+	if s := f.oldest(); s != nil && now > s.sent+int64(l.env.timeout+l.slack) {
 		f.stream.Close(errRPCTimeout)
 	}
 	f.each(func(s *flightSlot) bool {
 		if s.expiry >= now {
 			return false
 		}
-		// The slot stays until its answer comes, which then finds the
-		// batch claimed.
-		if s.batch.Claim(s.number) {
-			l.failBatch(s.batch, l.spent())
+		if s.batch.Borrow(s.number) {
+			l.sweepSlot(s, now)
 		}
 		return true
 	})
 }
 
-// startSpread is how many ticks apart from the first one's the starts of a batch's
-// requests may be: any two are at most twice that apart.
-const startSpread = 2
-
-// expiryOf returns when the requests of b have all had their budget, on the coarse
-// clock. A start is up to two ticks before the push, and any request's stands for
-// all of the batch. Thus the budget ends up to seven ticks late, and never early.
-func (l *lane) expiryOf(b *requestBatch) int64 {
-	return b.Requests()[0].start + int64(l.env.budget+(2+2*startSpread)*l.tick)
+// sweepSlot fails the requests of a borrowed batch whose budget has ended. The
+// others stay in flight: sending them again would put them behind the answer that
+// they wait for, and let a server that is a little slower than the budget serve
+// nobody at all.
+func (l *lane) sweepSlot(s *flightSlot, now int64) {
+	b := s.batch
+	l.failExpired(b, now)
+	if b.Len() == 0 {
+		b.Keep(s.number) // the answer finds nobody
+		l.freeBatch(b)
+		return
+	}
+	s.expiry = l.expiryOf(b)
+	if !b.Return(s.number) {
+		l.share(b, s.granted)
+	}
 }
+
+// failExpired fails the requests of b, which the caller owns, whose budget has
+// ended, and returns how many.
+func (l *lane) failExpired(b *requestBatch, now int64) int {
+	before := b.Len()
+	err := l.spent()
+	b.Filter(func(r *request) bool {
+		if l.expiry(r) >= now {
+			return true
+		}
+		r.fail(err)
+		return false
+	})
+	expired := before - b.Len()
+	l.env.stats.spent.Add(int64(expired))
+	return expired
+}
+
+// expiryOf returns when the first budget of b's requests ends. They are in the
+// order of their pushes, nearly: a caller that is held up between looking at the
+// clock and its push may be a little late.
+func (l *lane) expiryOf(b *requestBatch) int64 { return l.expiry(b.Requests()[0]) }
+
+// expiry returns when the budget of r has certainly ended, on the coarse clock. A
+// start is up to slack before the push, so that a budget ends up to slack and a
+// tick late, and never early.
+func (l *lane) expiry(r *request) int64 { return r.start + int64(l.env.budget+l.slack) }
 
 // spent returns the error for requests whose budget has ended.
 func (l *lane) spent() error {
-	l.env.stats.spent.Add(1)
 	return &budgetError{dc: l.dc, cause: l.lastCause()}
 }
 
@@ -136,6 +186,7 @@ func (l *lane) pushSlow(ctx context.Context, r *request) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-budget.C:
+			l.env.stats.spent.Add(1)
 			return l.spent()
 		}
 	}

@@ -5,10 +5,8 @@ import (
 	"time"
 )
 
-// pacer bounds how often a client's lanes open streams: 40 at once, and
-// in the long run fewer than 10 a second, as long as turns are waited for, which
-// news of the members cut short. A lane that fails again
-// and again draws on one allowance only, so that dc-locations in trouble do not
+// pacer bounds how often a client's lanes open streams: 40 at once, and in the long
+// run fewer than 10 a second. A lane that fails again and again draws on one allowance only, so that dc-locations in trouble do not
 // hold up the others when those need a stream.
 type pacer struct {
 	first allowance // for lanes that have just lost their stream

@@ -17,8 +17,8 @@ type Stats struct {
 	// BadAnswers is the number of answers from PD that could not be used, and
 	// Fallbacks the number that granted timestamps a second time.
 	BadAnswers, Fallbacks int64
-	// BudgetsSpent is the number of batches whose requests ran out of budget,
-	// and RingFull the number of calls that had to wait for room in a ring.
+	// BudgetsSpent is the number of calls that ran out of budget, and RingFull
+	// the number of calls that had to wait for room in a ring.
 	BudgetsSpent, RingFull int64
 	// MemberRequests is the number of GetMembers RPCs sent.
 	MemberRequests int64

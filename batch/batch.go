@@ -30,22 +30,42 @@ const firstStorage = 64
 // finished once, and then used again.
 //
 // A batch has one owner at a time. While it is filled or waits to be sent
-// (again), that is the holder of the lane's send seat, and all methods but
-// Claim are the owner's alone. Launch gives it up: from then on it belongs to
-// whoever wins Claim with the launch number that Launch returned, and only the
-// winner may touch its requests. Receiver, expiry and a move to another stream
-// compete in this way and each request is finished by one of them.
+// (again), that is the holder of the lane's send seat, and the methods without a
+// launch number are the owner's alone. Launch gives it up: from then on it belongs
+// to whoever wins Claim with the number that Launch returned, and only the winner
+// may touch its requests. The receiver and a move to another stream compete in
+// this way, and each request is finished by one of them.
 //
-// A Batch must not be copied after first use. Launch synchronizes before the
-// Claim that succeeds.
+//	        Launch               Borrow
+//	owned ─────────► in flight ─────────► lent ─────────► settled
+//	  ▲                │    ▲              │ │    Settle     │
+//	  │ Claim, Settle  │    └──────────────┘ │               │
+//	  ├────────────────┘        Return       │ Keep          │ Return, Keep
+//	  └──────────────────────────────────────┴───────────────┘
+//
+// Borrow lets the holder of the send seat take single requests out of a batch in
+// flight. The receiver does not wait for it: Settle leaves the answer to the
+// borrower, who finds out at Return.
+//
+// A Batch must not be copied after first use. Each step in the picture
+// synchronizes before those that follow it.
 type Batch[R any] struct {
-	// launch counts launches, times two; odd while the batch is in flight
-	// and not claimed. It never repeats, so that a Claim that comes late
-	// cannot win a batch that has been used again since.
+	// launch counts launches, times four, plus one of the states below. It
+	// never repeats, so that a Claim that comes late cannot win a batch that
+	// has been used again since.
 	launch atomic.Uint64
 
 	requests []R
 }
+
+// The states of a batch, the low bits of launch.
+const (
+	owned uint64 = iota
+	inFlight
+	lent
+	settled
+	states
+)
 
 // Fill appends what take delivers, until the batch is full or take delivers
 // less than it had room for, and returns the number of requests appended. take
@@ -88,18 +108,6 @@ func (b *Batch[R]) Filter(keep func(R) bool) {
 	b.requests = kept
 }
 
-// SplitAt moves the requests from index i on to the empty batch rest.
-func (b *Batch[R]) SplitAt(i int, rest *Batch[R]) {
-	moved := b.requests[i:]
-	rest.Fill(func(room []R) int {
-		n := copy(room, moved)
-		moved = moved[n:]
-		return n
-	})
-	clear(b.requests[i:])
-	b.requests = b.requests[:i]
-}
-
 // Len returns the number of requests.
 func (b *Batch[R]) Len() int { return len(b.requests) }
 
@@ -109,8 +117,9 @@ func (b *Batch[R]) Requests() []R { return b.requests }
 
 // Launch gives the batch up to whoever claims the launch that it returns.
 func (b *Batch[R]) Launch() (number uint64) {
-	number = b.launch.Load() + 1
-	b.launch.Store(number) // publishes the requests; pairs with the swap in Claim
+	before := b.launch.Load()
+	number = before - before%states + states + inFlight
+	b.launch.Store(number) // publishes the requests; pairs with the swaps below
 	return number
 }
 
@@ -118,8 +127,48 @@ func (b *Batch[R]) Launch() (number uint64) {
 // has been faster, or if the batch has been claimed and launched again since. Any
 // goroutine may call it.
 func (b *Batch[R]) Claim(number uint64) bool {
-	return b.launch.CompareAndSwap(number, number+1)
+	return b.launch.CompareAndSwap(number, number-inFlight+owned)
 }
+
+// Settle is Claim for the receiver of the answer. If the batch is lent, it reports
+// false and the answer becomes the borrower's to share out, from where the receiver
+// has put it before.
+func (b *Batch[R]) Settle(number uint64) bool {
+	base := number - inFlight
+	for {
+		switch b.launch.Load() {
+		case number:
+			if b.Claim(number) {
+				return true
+			}
+		case base + lent:
+			if b.launch.CompareAndSwap(base+lent, base+settled) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// Borrow lets the caller touch the requests of a batch in flight until Return or
+// Keep, and reports false if it has been claimed. One borrower at a time.
+func (b *Batch[R]) Borrow(number uint64) bool {
+	return b.launch.CompareAndSwap(number, number-inFlight+lent)
+}
+
+// Return puts a borrowed batch back in flight. If its answer has come meanwhile it
+// reports false: the batch is the caller's, and the answer to be shared out.
+func (b *Batch[R]) Return(number uint64) bool {
+	if b.launch.CompareAndSwap(number-inFlight+lent, number) {
+		return true
+	}
+	b.Keep(number)
+	return false
+}
+
+// Keep makes the borrower the batch's owner, whether its answer has come or not.
+func (b *Batch[R]) Keep(number uint64) { b.launch.Store(number - inFlight + owned) }
 
 // Reset empties the batch for its next use, and forgets its requests so that
 // they can be collected.

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,20 +78,6 @@ func TestFilterKeepsOrderAndForgetsTheRest(t *testing.T) {
 	}
 }
 
-func TestSplitAtMovesTheTail(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 500).Draw(t, "n")
-		i := rapid.IntRange(0, n).Draw(t, "i")
-		var b, rest Batch[int]
-		b.Fill(from(0, n))
-		b.SplitAt(i, &rest)
-		require.Equal(t, i, b.Len())
-		require.Equal(t, n-i, rest.Len())
-		all := append(append([]int(nil), b.Requests()...), rest.Requests()...)
-		require.Equal(t, numbers(0, n), all)
-	})
-}
-
 func TestClaimBelongsToOneFlight(t *testing.T) {
 	var b Batch[int]
 	require.False(t, b.Claim(0+1), "not launched")
@@ -119,6 +106,90 @@ func TestClaimHasOneWinner(t *testing.T) {
 		wg.Wait()
 		require.EqualValues(t, 1, wins.Load())
 	}
+}
+
+func TestLentBatchIsSettledByItsBorrower(t *testing.T) {
+	var b Batch[int]
+	require.False(t, b.Borrow(b.Launch()+1), "not in flight under this number")
+	number := b.launch.Load()
+	require.True(t, b.Borrow(number))
+	require.False(t, b.Claim(number), "lent")
+	require.False(t, b.Borrow(number), "lent already")
+	require.True(t, b.Return(number))
+	require.True(t, b.Settle(number), "in flight again")
+	require.False(t, b.Borrow(number), "claimed")
+
+	number = b.Launch()
+	require.True(t, b.Borrow(number))
+	require.False(t, b.Settle(number))
+	require.False(t, b.Return(number), "the answer has come")
+	require.False(t, b.Claim(number))
+
+	number = b.Launch()
+	require.True(t, b.Borrow(number))
+	b.Keep(number)
+	require.False(t, b.Settle(number), "kept")
+	again := b.Launch()
+	require.False(t, b.Settle(number), "an old flight's answer must not win the new flight")
+	require.True(t, b.Claim(again))
+}
+
+// A receiver and a borrower at the same time: the requests that the borrower takes
+// out and those that the answer serves are all of them, each once.
+func TestEachRequestOfALentBatchIsFinishedOnce(t *testing.T) {
+	const requests = 8
+	var lentAt, answeredAt int
+	for round := range 20_000 {
+		var b Batch[*int]
+		finished := make([]int, requests)
+		b.Fill(func(room []*int) int {
+			for i := range finished {
+				room[i] = &finished[i]
+			}
+			return requests
+		})
+		number := b.Launch()
+		var wg sync.WaitGroup
+		answer := 0 // as in a slot: written by the receiver, read after Return
+		finish := func() {
+			for _, r := range b.Requests() {
+				*r++
+			}
+		}
+		wg.Go(func() {
+			mine := b.Claim(number)
+			if !mine {
+				answer = round + 1
+				mine = b.Settle(number)
+			}
+			if mine {
+				finish()
+			}
+		})
+		if b.Borrow(number) {
+			lentAt++
+			b.Filter(func(r *int) bool {
+				if r == &finished[0] {
+					*r++
+					return false
+				}
+				return true
+			})
+			if round%2 == 0 {
+				runtime.Gosched() // give the answer time to come
+			}
+			if !b.Return(number) {
+				answeredAt++
+				require.Equal(t, round+1, answer)
+				finish()
+			}
+		}
+		wg.Wait()
+		for i := range finished {
+			require.Equal(t, 1, finished[i], "request %d", i)
+		}
+	}
+	t.Logf("lent in %d rounds, answered meanwhile in %d", lentAt, answeredAt)
 }
 
 func TestPolicy(t *testing.T) {
