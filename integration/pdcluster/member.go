@@ -102,8 +102,18 @@ func (m *Member) Terminate() error {
 	}
 }
 
-// Freeze stops the process with SIGSTOP: its connections stay up and silent.
-func (m *Member) Freeze() error { return m.signal(syscall.SIGSTOP) }
+// Freeze stops the process with SIGSTOP: its connections stay up and silent. It
+// returns when all threads have stopped.
+func (m *Member) Freeze() error {
+	p := m.process()
+	if p == nil || !p.running() {
+		return nil
+	}
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return p.awaitStop()
+}
 
 // Thaw lets a frozen process go on.
 func (m *Member) Thaw() error { return m.signal(syscall.SIGCONT) }

@@ -81,6 +81,7 @@ func TestCluster_MembersTakeFaults(t *testing.T) {
 	} {
 		begun := time.Now()
 		require.NoError(t, fault.hit(leader), fault.name)
+		require.NoError(t, fault.hit(leader), "%s, again", fault.name)
 		require.Equal(t, fault.name == "freeze", leader.Running())
 		next, err := c.WaitOtherLeader(ctx, leader)
 		require.NoError(t, err, fault.name)

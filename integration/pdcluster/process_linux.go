@@ -1,10 +1,31 @@
 package pdcluster
 
-import "syscall"
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // processAttributes puts a server into a process group of its own, out of reach
 // of a Ctrl-C that is meant for its parent, and has the kernel kill it when the
 // parent dies in whatever way.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// awaitStop waits until a process that has been sent SIGSTOP has stopped, or ended:
+// the kernel tells its parent when the last thread has.
+func (p *process) awaitStop() error {
+	for {
+		err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err == nil, errors.Is(err, unix.ECHILD):
+			return nil
+		default:
+			return fmt.Errorf("pdcluster: wait for the stop: %w", err)
+		}
+	}
 }

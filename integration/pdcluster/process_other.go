@@ -9,3 +9,6 @@ import "syscall"
 func processAttributes() *syscall.SysProcAttr {
 	return nil
 }
+
+// awaitStop does nothing where there is no system call that waits for a stop.
+func (p *process) awaitStop() error { return nil }
