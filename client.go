@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tsoring/tso/internal/wheel"
 	"github.com/tsoring/tso/internal/wire"
+	"github.com/tsoring/tso/internal/yieldconn"
 	"github.com/tsoring/tso/member"
 )
 
@@ -74,6 +76,8 @@ type client struct {
 	buffers bytebufferpool.Pool
 	stats   counters
 	pace    pacer
+	load    yieldconn.Load
+	reads   yieldconn.Counts
 
 	// global is the lane of the global scope, which always exists; lanes has
 	// those of all dc-locations in use, the global one included. The map is
@@ -124,6 +128,7 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 	c.members, err = member.New(ctx, member.Config{
 		Seeds:       pdAddrs,
 		Security:    security,
+		Dial:        c.dial,
 		DialOptions: cfg.dialOptions,
 		Timeout:     cfg.timeout,
 		MaxRetry:    cfg.maxRetry,
@@ -300,6 +305,31 @@ func (c *client) open(ctx context.Context, dc, url string) (tsoStream, error) {
 	return s, nil
 }
 
+// dial returns what connects to the member at url.
+func (c *client) dial(url string) func(ctx context.Context, address string) (net.Conn, error) {
+	d := &yieldconn.Dialer{
+		Awaited: func() bool { return c.awaited(url) },
+		Load:    &c.load,
+		Counts:  &c.reads,
+	}
+	return d.Dial
+}
+
+// awaited reports whether an answer to a request for timestamps is awaited from the
+// member at url.
+func (c *client) awaited(url string) bool {
+	lanes := c.lanes.Load()
+	if lanes == nil {
+		return false // still finding the cluster
+	}
+	for _, l := range *lanes {
+		if f := l.current.Load(); f != nil && f.url == url && f.len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *client) refreshWait(ctx context.Context) error {
 	_, err := c.members.RefreshWait(ctx)
 	return err
@@ -345,6 +375,7 @@ func (c *client) UpdateOption(option DynamicOption, value any) error {
 func (c *client) Stats() Stats {
 	s := c.stats.snapshot()
 	s.MemberRequests = int64(c.members.Stats().GetMembers)
+	s.Yields, s.Parks = c.reads.Yields.Load(), c.reads.Parks.Load()
 	return s
 }
 

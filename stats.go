@@ -20,6 +20,10 @@ type Stats struct {
 	// BudgetsSpent is the number of calls that ran out of budget, and RingFull
 	// the number of calls that had to wait for room in a ring.
 	BudgetsSpent, RingFull int64
+	// Yields is how often a reader of a connection that had nothing to read set an
+	// alarm to look again, because the process has more work than processors, and
+	// Parks how often it just waited for the network.
+	Yields, Parks int64
 	// MemberRequests is the number of GetMembers RPCs sent.
 	MemberRequests int64
 }

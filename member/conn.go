@@ -1,8 +1,10 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -65,14 +67,26 @@ func dialOptions(creds credentials.TransportCredentials, callers []grpc.DialOpti
 // A plain mutex guards the map: connections are looked up when a stream is opened, not when a timestamp is asked for,
 // and nothing that waits is done under it.
 type connections struct {
-	options []grpc.DialOption // Read-only.
+	options []grpc.DialOption // Read-only, like dial.
+	dial    dialer
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
 }
 
-func newConnections(options []grpc.DialOption) *connections {
-	return &connections{options: options, byURL: make(map[string]*grpc.ClientConn)}
+func newConnections(dial dialer, options []grpc.DialOption) *connections {
+	return &connections{options: options, dial: dial, byURL: make(map[string]*grpc.ClientConn)}
+}
+
+// dialer is Config.Dial.
+type dialer = func(url string) func(ctx context.Context, address string) (net.Conn, error)
+
+// optionsFor returns the options of the connection to a URL in normal form.
+func (c *connections) optionsFor(normal string) []grpc.DialOption {
+	if c.dial == nil {
+		return c.options
+	}
+	return append([]grpc.DialOption{grpc.WithContextDialer(c.dial(normal))}, c.options...)
 }
 
 // get returns the connection for a URL in normal form, and makes it if there is none. It never waits for the network.
@@ -85,7 +99,7 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 	if conn, ok := c.byURL[normal]; ok {
 		return conn, nil
 	}
-	conn, err := grpc.NewClient(dialTarget(normal), c.options...)
+	conn, err := grpc.NewClient(dialTarget(normal), c.optionsFor(normal)...)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: gRPC refuses the dial options: %w", normal, err)
 	}

@@ -21,6 +21,7 @@ package member
 
 import (
 	"context"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,9 @@ type Config struct {
 	Seeds []string
 	// Security holds the certificates. Without any, connections are not encrypted.
 	Security Security
-	// DialOptions are applied to each connection after the package's own, and so override them.
+	// Dial, if not nil, returns what connects to the member at a URL in normal form.
+	Dial func(url string) func(ctx context.Context, address string) (net.Conn, error)
+	// DialOptions are applied to each connection after the package's own, and so override them, Dial included.
 	DialOptions []grpc.DialOption
 	// Timeout bounds each question to a member. Zero or less means 3 s.
 	Timeout time.Duration
@@ -127,7 +130,7 @@ func prepare(cfg Config) (*Members, error) {
 		log:    cfg.Logger,
 		secure: secure,
 		seeds:  seeds,
-		conns:  newConnections(dialOptions(creds, cfg.DialOptions)),
+		conns:  newConnections(cfg.Dial, dialOptions(creds, cfg.DialOptions)),
 		kick:   make(chan struct{}, 1),
 	}
 	m.upcoming.Store(newRefresh())

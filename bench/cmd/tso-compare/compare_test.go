@@ -31,27 +31,27 @@ func TestRatio_IsTakenWithinARound(t *testing.T) {
 }
 
 func TestRender(t *testing.T) {
-	cfg := config{impls: []string{"tso", "upstream", "bare"}, callers: []int{1, 4096}}
-	r := result{NsPerOp: 1000, P50: 91_000, P99: 1.5e6, CPUPerOp: 600, AllocsOp: 0.5, BytesPerOp: 20, RPCsPerSec: 10_000, PerRPC: 16.6}
+	cfg := config{impls: []string{"tso", "upstream", "bare"}, callers: []int{1, 4096}, busy: []int{0}}
+	r := result{NsPerOp: 1000, P50: 91_000, P99: 1.5e6, CPUPerOp: 600, AllocsOp: 0.5, BytesPerOp: 20, RPCsPerSec: 10_000, PerRPC: 16.6, Work: 1.5}
 	var results []result
-	for _, callers := range cfg.callers {
-		for i, name := range cfg.rivals(callers) {
-			r.Impl, r.Callers, r.Round, r.NsPerOp = name, callers, 1, float64(1000*(i+1))
+	for _, s := range cfg.scenarios() {
+		for i, name := range cfg.rivals(s) {
+			r.Impl, r.scenario, r.Round, r.NsPerOp = name, s, 1, float64(1000*(i+1))
 			results = append(results, r)
 		}
 	}
 	require.Equal(t, strings.TrimSpace(`
-callers   client         ns/op       p50       p99   CPU/ts   allocs/op    B/op    RPC/s   ts/RPC
-────────────────────────────────────────────────────────────────────────────────────────────────────
-      1   tso            1,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6
-          upstream       2,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6
-          bare           3,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6
-          tso/upstream   0.50x     1.00x     1.00x    1.00x       1.00x   1.00x    1.00x    1.00x
-          tso/bare       0.33x     1.00x     1.00x    1.00x       1.00x   1.00x    1.00x    1.00x
-────────────────────────────────────────────────────────────────────────────────────────────────────
-  4,096   tso            1,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6
-          upstream       2,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6
-          tso/upstream   0.50x     1.00x     1.00x    1.00x       1.00x   1.00x    1.00x    1.00x
+callers   client         ns/op       p50       p99   CPU/ts   allocs/op    B/op    RPC/s   ts/RPC    work
+────────────────────────────────────────────────────────────────────────────────────────────────────────────
+      1   tso            1,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6    1.50
+          upstream       2,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6    1.50
+          bare           3,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6    1.50
+          tso/upstream   0.50x     1.00x     1.00x    1.00x       1.00x   1.00x    1.00x    1.00x   1.00x
+          tso/bare       0.33x     1.00x     1.00x    1.00x       1.00x   1.00x    1.00x    1.00x   1.00x
+────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  4,096   tso            1,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6    1.50
+          upstream       2,000   91.0 µs   1.50 ms   600 ns       0.500    20.0   10,000     16.6    1.50
+          tso/upstream   0.50x     1.00x     1.00x    1.00x       1.00x   1.00x    1.00x    1.00x   1.00x
 `), render(cfg, results))
 }
 
@@ -65,7 +65,7 @@ func TestRun_MeasuresEachInEachRound(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.json")
 	var out, progress bytes.Buffer
 	code := run(t.Context(), []string{
-		"--pd=" + server.URL(0), "--impls=tso,bare", "--callers=1,8", "--rounds=2", "--duration=20ms", "--warm-up=0", "--json=" + file,
+		"--pd=" + server.URL(0), "--impls=tso,bare", "--callers=1,8", "--busy=0,3", "--rounds=2", "--duration=100ms", "--warm-up=0", "--json=" + file,
 	}, &out, &progress)
 	require.Zero(t, code, progress.String())
 	require.Contains(t, out.String(), "tso/bare")
@@ -75,8 +75,9 @@ func TestRun_MeasuresEachInEachRound(t *testing.T) {
 	require.NoError(t, err)
 	var written struct{ Results []result }
 	require.NoError(t, json.Unmarshal(data, &written))
-	require.Len(t, written.Results, 2*2+2*1, "the bare stream has one caller")
+	require.Len(t, written.Results, 2*(2*2+2*1), "the bare stream has one caller")
 	for _, r := range written.Results {
+		require.Equal(t, r.Busy > 0, r.Work > 0)
 		require.Positive(t, r.Calls)
 		require.Zero(t, r.Errors)
 		require.Positive(t, r.NsPerOp)
@@ -107,6 +108,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestParse_ErrorNamesTheCulprit(t *testing.T) {
 	for want, arg := range map[string]string{
 		"--callers":  "--callers=0",
+		"--busy":     "--busy=-1",
 		"--rounds":   "--rounds=0",
 		"--duration": "--duration=0s",
 		"twice":      "--impls=tso,tso",

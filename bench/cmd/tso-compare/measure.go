@@ -14,12 +14,12 @@ import (
 	"github.com/tsoring/tso/bench/internal/text"
 )
 
-// result is one measurement: a client, a number of callers, a round. It is also
+// result is one measurement: a client, a scenario, a round. It is also
 // a line of the JSON file.
 type result struct {
-	Impl    string `json:"impl"`
-	Callers int    `json:"callers"`
-	Round   int    `json:"round"`
+	Impl string `json:"impl"`
+	scenario
+	Round int `json:"round"`
 
 	Calls      int64   `json:"calls"`
 	Errors     int64   `json:"errors"`
@@ -31,14 +31,16 @@ type result struct {
 	BytesPerOp float64 `json:"bytes_per_op"`
 	RPCsPerSec float64 `json:"rpcs_per_s"`
 	PerRPC     float64 `json:"timestamps_per_rpc"`
+	// Work is how many processors' worth of work the busy goroutines have done.
+	Work float64 `json:"work"`
 }
 
 // measure measures all there is to measure. Interrupted, it returns what it has.
 func measure(ctx context.Context, cfg config, clients map[string]impl.Client, progress io.Writer) ([]result, error) {
 	var results []result
-	for _, callers := range cfg.callers {
+	for _, s := range cfg.scenarios() {
 		for round := range cfg.rounds {
-			names := cfg.rivals(callers)
+			names := cfg.rivals(s)
 			if round%2 == 1 {
 				slices.Reverse(names)
 			}
@@ -47,15 +49,15 @@ func measure(ctx context.Context, cfg config, clients map[string]impl.Client, pr
 				warmUp /= 4
 			}
 			for _, name := range names {
-				m, ok := measureOne(ctx, cfg, clients[name], callers, warmUp)
+				m, work, ok := measureOne(ctx, cfg, clients[name], s, warmUp)
 				if !ok {
 					return results, errInterrupted
 				}
-				r := newResult(name, callers, round, m)
+				r := newResult(name, s, round, m, work)
 				if r.Calls == 0 {
-					return results, fmt.Errorf("%s with %d callers obtained no timestamp in %v (%d errors)", name, callers, cfg.duration, r.Errors)
+					return results, fmt.Errorf("%s with %s callers obtained no timestamp in %v (%d errors)", name, s.label(), cfg.duration, r.Errors)
 				}
-				fmt.Fprintf(progress, "callers %5d  round %d  %-8s  %8s ns/op\n", callers, round+1, name, text.Digits(r.NsPerOp))
+				fmt.Fprintf(progress, "callers %-14s  round %d  %-8s  %10s ns/op\n", s.label(), round+1, name, text.Digits(r.NsPerOp))
 				results = append(results, r)
 			}
 		}
@@ -69,23 +71,28 @@ var errInterrupted = errors.New("interrupted: the table shows what had been meas
 // grace is how long the last calls of a measurement may take.
 const grace = 5 * time.Second
 
-// measureOne runs one client, warm-up first. It reports false if ctx ended.
-func measureOne(ctx context.Context, cfg config, client impl.Client, callers int, warmUp time.Duration) (*load.Reading, bool) {
+// measureOne runs one client, warm-up first, and returns also the work done beside
+// it. It reports false if ctx ended.
+func measureOne(ctx context.Context, cfg config, client impl.Client, s scenario, warmUp time.Duration) (*load.Reading, time.Duration, bool) {
 	var before, after load.Reading
-	run := load.New(load.Config{Client: client, Callers: callers, Cancelable: cfg.cancelable})
+	run := load.New(load.Config{Client: client, Callers: s.Callers, Cancelable: cfg.cancelable})
 	runtime.GC() // nobody pays for the garbage of the one before
+	busy := load.NewBusy(s.Busy)
 	run.Start()
 	defer run.Stop(grace)
+	defer busy.Stop()
 	if !pause(ctx, warmUp) {
-		return nil, false
+		return nil, 0, false
 	}
 	run.Measure(&before)
+	worked := busy.Work()
 	if !pause(ctx, cfg.duration) {
-		return nil, false
+		return nil, 0, false
 	}
 	run.Measure(&after)
+	worked = busy.Work() - worked
 	after.Sub(&before)
-	return &after, true
+	return &after, worked, true
 }
 
 // pause returns after d, or with false when ctx ends.
@@ -100,8 +107,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func newResult(name string, callers, round int, m *load.Reading) result {
-	r := result{Impl: name, Callers: callers, Round: round + 1, Calls: m.Calls, Errors: m.Errors}
+func newResult(name string, s scenario, round int, m *load.Reading, work time.Duration) result {
+	r := result{Impl: name, scenario: s, Round: round + 1, Calls: m.Calls, Errors: m.Errors}
+	r.Work = work.Seconds() / m.Wall.Seconds()
 	if m.Calls == 0 {
 		return r
 	}

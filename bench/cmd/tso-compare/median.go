@@ -18,14 +18,14 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// cell are the results of one client with one number of callers, by round.
+// cell are the results of one client in one scenario, by round.
 type cell []result
 
 // cellOf selects a cell.
-func cellOf(results []result, name string, callers int) cell {
+func cellOf(results []result, name string, s scenario) cell {
 	var c cell
 	for _, r := range results {
-		if r.Impl == name && r.Callers == callers {
+		if r.Impl == name && r.scenario == s {
 			c = append(c, r)
 		}
 	}

@@ -29,6 +29,7 @@ var columns = []column{
 	{"B/op", func(r result) float64 { return r.BytesPerOp }, text.Digits},
 	{"RPC/s", func(r result) float64 { return r.RPCsPerSec }, text.Digits},
 	{"ts/RPC", func(r result) float64 { return r.PerRPC }, text.Digits},
+	{"work", func(r result) float64 { return r.Work }, text.Digits},
 }
 
 func latency(ns float64) string { return text.Latency(time.Duration(ns)) }
@@ -42,18 +43,18 @@ func render(cfg config, results []result) string {
 	}
 	t := text.NewTable(figures...)
 	t.AppendHeader(header)
-	for _, callers := range cfg.callers {
-		t.Section(section(cfg.rivals(callers), callers, results))
+	for _, s := range cfg.scenarios() {
+		t.Section(section(cfg.rivals(s), s, results))
 	}
 	return t.String()
 }
 
-// section returns the rows for one number of callers.
-func section(names []string, callers int, results []result) []table.Row {
+// section returns the rows for one scenario.
+func section(names []string, s scenario, results []result) []table.Row {
 	var rows []table.Row
-	label := text.Count(callers)
+	label := s.label()
 	for _, name := range names {
-		c := cellOf(results, name, callers)
+		c := cellOf(results, name, s)
 		if len(c) == 0 {
 			continue
 		}
@@ -63,11 +64,11 @@ func section(names []string, callers int, results []result) []table.Row {
 		}
 		rows, label = append(rows, row), ""
 	}
-	ours := cellOf(results, names[0], callers)
+	ours := cellOf(results, names[0], s)
 	for _, name := range names[1:] {
 		row := table.Row{"", names[0] + "/" + name}
 		for _, col := range columns {
-			row = append(row, times(ours.ratio(cellOf(results, name, callers), col.figure)))
+			row = append(row, times(ours.ratio(cellOf(results, name, s), col.figure)))
 		}
 		rows = append(rows, row)
 	}
