@@ -71,6 +71,10 @@ fuzz: ## Run each fuzz target: FUZZTIME=30s
 bench: ## Measure beside PD's own client, interleaved, on a real PD process
 	cd bench && go run ./cmd/tso-compare
 
+.PHONY: bench-busy
+bench-busy: ## The same in a process that has more work than processors
+	cd bench && go run ./cmd/tso-compare --impls tso,upstream --callers 1,64 --busy 2,8,32
+
 .PHONY: bench-parts
 bench-parts: ## Benchmark the ring and the wheel beside what the standard library has
 	go test -run '^$$' -bench . ./ring ./internal/wheel

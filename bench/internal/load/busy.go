@@ -79,10 +79,10 @@ func churn(x uint64, steps int) uint64 {
 // beside the same work.
 var stepsPerSlice = sync.OnceValue(func() int {
 	const probe = 1 << 20
-	best := time.Duration(1 << 62)
+	best, x := time.Duration(1<<62), uint64(1)
 	for range 10 {
 		began := time.Now()
-		churn(1, probe)
+		x = churn(x, probe)
 		best = min(best, time.Since(began))
 	}
 	return int(probe * slice / max(best, 1))
