@@ -211,7 +211,7 @@ func TestPileUpOnASilentServer(t *testing.T) {
 		worst = max(worst, d)
 	}
 	t.Logf("%d callers, the latest %v after its deadline", callers, worst)
-	require.Less(t, worst, 300*time.Millisecond)
+	require.Less(t, worst, time.Second)
 	require.NoError(t, s.Release())
 	stop := load(t, c, 100)
 	for range 2000 {

@@ -163,7 +163,7 @@ func TestFrozenPD_CallsEndWithTheirBudget(t *testing.T) {
 		latest = max(latest, call.by)
 	}
 	t.Logf("latest %v after its budget", latest)
-	require.Less(t, latest, 300*time.Millisecond)
+	require.Less(t, latest, time.Second)
 	requireServing(t, cluster)
 }
 
