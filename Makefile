@@ -58,7 +58,7 @@ test-nested: ## Test the load generator, and the library against real PD process
 .PHONY: stress
 stress: ## Repeat the concurrent tests under the race detector: COUNT=5
 	for procs in 1 2 4 8; do \
-	  go test -race -count=$(COUNT) -cpu $$procs -run 'Stress|Once|Race|Winner|Abandon|Close|Order' . ./ring ./batch ./internal/wheel ; \
+	  go test -race -count=$(COUNT) -cpu $$procs -run 'Stress|Once|Race|Winner|Abandon|Close|Order|Lost|Wakes' . ./ring ./batch ./internal/wheel ./internal/yieldconn ; \
 	done
 
 .PHONY: fuzz
