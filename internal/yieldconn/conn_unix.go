@@ -65,12 +65,10 @@ type reader struct {
 // wrap makes a Conn of a connection, or closes it.
 func (d *Dialer) wrap(tcp *net.TCPConn) (net.Conn, error) {
 	raw, err := tcp.SyscallConn()
-	if err == nil {
-		err = setUserTimeout(raw, userTimeout)
-	}
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
+	setUserTimeout(raw, userTimeout)
 	c := &Conn{TCPConn: tcp, raw: raw, dialer: d, began: time.Now()}
 	c.try = c.readOnce
 	return c, nil

@@ -8,4 +8,4 @@ import (
 )
 
 // setUserTimeout does nothing where there is no TCP_USER_TIMEOUT.
-func setUserTimeout(syscall.RawConn, time.Duration) error { return nil }
+func setUserTimeout(syscall.RawConn, time.Duration) {}
