@@ -32,7 +32,6 @@ type Conn struct {
 
 	raw    syscall.RawConn
 	dialer *Dialer
-	began  time.Time
 
 	reader
 
@@ -69,12 +68,10 @@ func (d *Dialer) wrap(tcp *net.TCPConn) (net.Conn, error) {
 		return nil, errors.Join(err, tcp.Close())
 	}
 	setUserTimeout(raw, userTimeout)
-	c := &Conn{TCPConn: tcp, raw: raw, dialer: d, began: time.Now()}
+	c := &Conn{TCPConn: tcp, raw: raw, dialer: d}
 	c.try = c.readOnce
 	return c, nil
 }
-
-func (c *Conn) now() int64 { return int64(time.Since(c.began)) }
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
@@ -107,7 +104,7 @@ func (c *Conn) read() (int, error) {
 // also whoever the last answer has woken.
 func (c *Conn) look() {
 	if c.waited {
-		c.dialer.Load.Look(c.now())
+		c.dialer.Load.Look(now())
 	}
 }
 
@@ -144,7 +141,7 @@ func (c *Conn) wait() {
 		c.dialer.Counts.Parks.Add(1)
 		return
 	}
-	now := c.now()
+	now := now()
 	if c.since == 0 || c.wasQuiet && !c.quiet.Load() {
 		c.since = now // or since the Write that has set the alarm
 	}

@@ -16,7 +16,7 @@ const sampleInterval = 10 * time.Millisecond
 // ready. Methods may be called from any goroutine.
 type Load struct {
 	saturated atomic.Bool
-	sampled   atomic.Int64 // when, on the caller's clock, in ns
+	sampled   atomic.Int64 // when, as now tells it
 
 	// sampling is held by who takes a sample, and guards samples.
 	sampling atomic.Bool
@@ -30,6 +30,12 @@ const (
 	runnable   = "/sched/goroutines/runnable:goroutines"
 	processors = "/sched/gomaxprocs:threads"
 )
+
+// began is the origin of now, which all connections share, as they share a Load.
+var began = time.Now()
+
+// now is a monotonic clock in nanoseconds.
+func now() int64 { return int64(time.Since(began)) }
 
 // Saturated reports what the last look at the scheduler has found. It costs an atomic
 // load.
