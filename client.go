@@ -12,6 +12,7 @@ import (
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/valyala/bytebufferpool"
 
+	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
 	"github.com/tsoring/tso/internal/wire"
 	"github.com/tsoring/tso/internal/yieldconn"
@@ -101,10 +102,6 @@ type client struct {
 // closedLanes are the lanes of a client that is closed.
 var closedLanes = &map[string]*lane{}
 
-// defaultInFlight is how many RPCs of a lane may be under way, unless
-// TSOClientRPCConcurrency says otherwise.
-const defaultInFlight = 2
-
 // NewClient returns a client for the cluster that the addresses belong to. See
 // NewClientWithContext.
 func NewClient(pdAddrs []string, security SecurityOption, opts ...ClientOption) (Client, error) {
@@ -154,6 +151,7 @@ func (c *client) build(cfg *config) {
 		refresh:     c.members.Refresh,
 		refreshWait: c.refreshWait,
 		forget:      c.forget,
+		depth:       batch.Depth,
 		now:         func() int64 { return int64(time.Since(began)) },
 		clusterID:   func() uint64 { return c.members.Snapshot().ClusterID },
 		wheel:       wheel.New(),
@@ -168,7 +166,7 @@ func (c *client) build(cfg *config) {
 		capacity:    cfg.capacity,
 		grace:       removalGrace,
 	}
-	c.env.inFlight.Store(defaultInFlight)
+	c.env.inFlight.Store(maxInFlight)
 	c.global = newLane(globalDC, &c.env)
 	c.lanes.Store(&map[string]*lane{globalDC: c.global})
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
 	"github.com/tsoring/tso/internal/wire"
 )
@@ -144,6 +145,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 			return s, nil
 		},
 		forget:    func(*lane) { e.forgotten.Add(1) },
+		depth:     batch.Depth,
 		now:       func() int64 { return int64(time.Since(began)) },
 		clusterID: func() uint64 { return fakeCluster },
 		wheel:     wheel.New(),
@@ -157,7 +159,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 		capacity:  ringCapacity,
 		grace:     removalGrace,
 	}
-	e.inFlight.Store(defaultInFlight)
+	e.inFlight.Store(maxInFlight)
 	e.oracle.Store(1 << 40)
 	return e
 }

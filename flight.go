@@ -7,10 +7,8 @@ import (
 	"github.com/tsoring/tso/internal/wire"
 )
 
-// maxInFlight is the most RPCs that a stream can have unanswered. A power of
-// two; 64 keeps a round trip of 6 ms filled with an RPC every 0.1 ms, which is
-// more of them than a PD likes to see.
-const maxInFlight = 64
+// maxInFlight is the most RPCs that a stream can have unanswered. A power of two.
+const maxInFlight = batch.MaxDepth
 
 // tsoStream is what a lane needs of a stream to PD.
 //
@@ -66,7 +64,8 @@ type flightSlot struct {
 	batch  *requestBatch
 	number uint64 // for batch.Claim
 	count  uint32
-	sent   int64 // coarse clock
+	left   int64 // when it was sent
+	sent   int64 // the same, on the coarse clock
 	// expiry is when the budget of the first request ends, on the coarse
 	// clock. The send side's alone, which moves it when that request goes.
 	expiry int64
@@ -84,10 +83,11 @@ func (f *flight) len() int {
 
 // add puts b, owned by the caller, behind the batches in flight and gives it up.
 // Send side; there is room.
-func (f *flight) add(b *requestBatch, sent, expiry int64) {
+func (f *flight) add(b *requestBatch, left, sent, expiry int64) {
 	tail := f.tail.Load()
 	s := &f.slots[tail%maxInFlight]
-	s.batch, s.count, s.sent, s.expiry = b, uint32(b.Len()), sent, expiry
+	s.batch, s.count = b, uint32(b.Len())
+	s.left, s.sent, s.expiry = left, sent, expiry
 	s.number = b.Launch()
 	f.tail.Store(tail + 1) // publishes the slot; pairs with the Loads in oldest and each
 }

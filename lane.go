@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
 	"github.com/tsoring/tso/internal/wire"
 	"github.com/tsoring/tso/ring"
@@ -29,6 +30,8 @@ type laneEnv struct {
 	refreshWait func(ctx context.Context) error
 	// forget is called when a lane has ended by itself.
 	forget func(*lane)
+	// depth says how many RPCs to have under way over a round trip.
+	depth func(roundTrip time.Duration) int32
 	// now is a monotonic clock in nanoseconds.
 	now func() int64
 	// clusterID is the cluster whose answers are believed.
@@ -47,7 +50,7 @@ type laneEnv struct {
 	capacity int           // of the ring
 	grace    time.Duration // see removalGrace
 
-	inFlight atomic.Int32 // most unanswered RPCs, 1..maxInFlight
+	inFlight atomic.Int32 // bounds the depth of the lanes, 1..maxInFlight
 	linger   atomic.Int64 // batch interval in ns, 0 for none
 }
 
@@ -106,6 +109,9 @@ type lane struct {
 	// ticked is env.now at the last tick. Of who has set ticking, then of
 	// onTick until that clears it.
 	ticked int64
+	// depth is how many RPCs may be unanswered, as the round trip suggests.
+	// Written by the receiver.
+	depth atomic.Int32
 	// closing is why the lane has ended, nil while it has not.
 	closing atomic.Pointer[error]
 	// room wakes callers who wait for room in a full ring.
@@ -162,6 +168,7 @@ type sendSide struct {
 // receiveSide belongs to the run goroutine.
 type receiveSide struct {
 	response wire.Response
+	rtt      roundTrip
 	// high is the largest timestamp handed out in this scope.
 	high uint64
 	// badAnswers counts the streams, since the last good answer, that ended
@@ -197,6 +204,7 @@ func newLane(dc string, env *laneEnv) *lane {
 	l.slack = max(2*l.tick, l.tick+lateTick)
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.drain = l.ring.Drain
+	l.depth.Store(batch.MinDepth)
 	l.room.init()
 	l.tickTimer.Init(env.wheel, l.onTick)
 	l.lingerTimer.Init(env.wheel, l.onLinger)
@@ -249,7 +257,7 @@ func (l *lane) gather() {
 	if f == nil || l.seat.Load() != seatFree {
 		return
 	}
-	if n := f.len(); n > 0 && n < int(l.env.inFlight.Load()) {
+	if n := f.len(); n > 0 && n < l.mostInFlight() {
 		runtime.Gosched()
 	}
 }
@@ -258,11 +266,15 @@ func (l *lane) gather() {
 // is certain to come past.
 func (l *lane) look() {
 	f := l.current.Load()
-	if f == nil || f.len() >= int(l.env.inFlight.Load()) {
+	if f == nil || f.len() >= l.mostInFlight() {
 		return
 	}
 	l.takeSeat()
 }
+
+// mostInFlight returns how many RPCs may be unanswered: the lane's own choice, within
+// the bound that the user has set.
+func (l *lane) mostInFlight() int { return int(min(l.depth.Load(), l.env.inFlight.Load())) }
 
 // takeSeat serves the lane if the seat is free, and otherwise leaves a demand
 // with who is in it.

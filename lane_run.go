@@ -90,6 +90,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 		return err
 	}
 	l.env.stats.streams.Add(1)
+	l.rtt = roundTrip{}
 	f := &flight{stream: stream, url: url}
 	l.setCurrent(f)
 	l.takeSeat()
@@ -147,6 +148,7 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 		l.recovered()
 	}
 	l.high = granted.At(int(slot.count) - 1)
+	l.measure(slot)
 	b := slot.batch
 	mine := b.Claim(slot.number)
 	if !mine {
@@ -165,6 +167,16 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 		l.share(b, granted)
 	}
 	return nil
+}
+
+// measure takes account of how long an RPC took, and lets more of them be under way
+// at a time where PD is far.
+func (l *lane) measure(slot *flightSlot) {
+	now := l.env.now()
+	least := l.rtt.add(now-slot.left, now)
+	if depth := l.env.depth(time.Duration(least)); depth != l.depth.Load() {
+		l.depth.Store(depth)
+	}
 }
 
 // share hands out what was granted to a batch, which the caller owns. Where

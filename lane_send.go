@@ -68,7 +68,7 @@ func (l *lane) sendNext(f *flight) bool {
 	if l.queued.Load() == 0 && !l.cutByPolicy(f) {
 		return false
 	}
-	if f.len() >= int(l.env.inFlight.Load()) {
+	if f.len() >= l.mostInFlight() {
 		return false
 	}
 	b := l.popQueue()
@@ -82,7 +82,7 @@ func (l *lane) sendNext(f *flight) bool {
 func (l *lane) cutByPolicy(f *flight) bool {
 	linger := l.env.linger.Load()
 	policy := batch.Policy{
-		MaxInFlight: int(l.env.inFlight.Load()),
+		MaxInFlight: l.mostInFlight(),
 		Linger:      linger > 0,
 		Target:      batch.MaxCount,
 	}
@@ -171,7 +171,7 @@ func stillWanted(r *request) bool { return !r.dropIfAbandoned() }
 // the same, and comes back with what else is.
 func (l *lane) launch(f *flight, b *requestBatch) bool {
 	count := b.Len()
-	f.add(b, l.clock.Load(), l.expiryOf(b))
+	f.add(b, l.env.now(), l.clock.Load(), l.expiryOf(b))
 	l.keepTicking()
 	l.env.stats.sent(count)
 	err := f.stream.Send(uint32(count))

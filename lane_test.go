@@ -77,9 +77,9 @@ func TestFirstRequestLeavesAtOnceAndOthersShareTheNext(t *testing.T) {
 func TestSeveralRPCsInFlightAreMatchedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ss := newStreams()
-		l, e := startFakeLane(t, ss.open)
-		e.inFlight.Store(3)
+		l, _ := startFakeLane(t, ss.open)
 		s := <-ss.opened
+		l.depth.Store(3)
 		synctest.Wait()
 		rs := pushMany(t, l, 3)
 		for range rs {
@@ -211,7 +211,7 @@ func TestLaneUnderStress(t *testing.T) {
 			l, e := startFakeLane(t, func(url string, oracle *atomic.Int64) tsoStream {
 				return &flakyStream{echoStream: echoStream{newFakeStream(url), oracle}}
 			})
-			e.inFlight.Store(4)
+			e.depth = func(time.Duration) int32 { return 4 }
 			stressLane(t, l, e)
 		})
 	}

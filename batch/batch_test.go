@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -214,6 +215,19 @@ func TestPolicy(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			require.Equal(t, tc.want, tc.policy.Decide(tc.waiting, tc.inFlight, tc.expired))
 		})
+	}
+}
+
+func TestDepth(t *testing.T) {
+	for roundTrip, want := range map[time.Duration]int32{
+		0:                       2,
+		100 * time.Microsecond:  2,
+		1100 * time.Microsecond: 2,
+		2200 * time.Microsecond: 4,
+		10 * time.Millisecond:   17,
+		time.Minute:             64,
+	} {
+		require.Equal(t, want, Depth(roundTrip), "%v", roundTrip)
 	}
 }
 

@@ -1,5 +1,29 @@
 package batch
 
+import "time"
+
+// Bounds of Depth.
+const (
+	// MinDepth is 2: while one answer is shared out the next one is under way. At a
+	// tenth of a millisecond 4 cost 1.2-1.5x the time per call at 64 callers, and 1 is
+	// slower for 4,096.
+	MinDepth = 2
+	// MaxDepth keeps a round trip of 38 ms filled.
+	MaxDepth = 64
+	// spacing is how far apart RPCs are where more than MinDepth are under way: a
+	// request waits for half of it, and a client sends 1,700 RPCs a second at most.
+	// Over 2.6 ms with 64 callers, 4 RPCs under way bring the mean from 1.20 round
+	// trips to 1.11, and 12 to 1.02.
+	spacing = 600 * time.Microsecond
+)
+
+// Depth returns how many RPCs to have under way at a time over a round trip of the
+// given length, so that a request need not wait for an answer that it has nothing to
+// do with, and that PD is not asked more often than it takes for that.
+func Depth(roundTrip time.Duration) int32 {
+	return int32(min(max(roundTrip/spacing+1, MinDepth), MaxDepth))
+}
+
 // Policy says when the holder of the send seat cuts a batch. It is pure: the
 // same numbers give the same answer.
 type Policy struct {
