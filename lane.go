@@ -126,6 +126,8 @@ type lane struct {
 	swept   atomic.Bool
 	flush   atomic.Bool
 	surface atomic.Pointer[error]
+	// gathering is set while a caller lets others push first; see gather.
+	gathering atomic.Bool
 	// queued is the length of the queue, written by the holder of the seat.
 	queued atomic.Int32
 	_      [64]byte
@@ -227,8 +229,9 @@ func (l *lane) pushToWait(ctx context.Context, r *request) error {
 	if err := l.add(ctx, r); err != nil {
 		return err
 	}
-	l.gather()
-	l.look()
+	if l.gather() {
+		l.look()
+	}
 	return nil
 }
 
@@ -249,17 +252,26 @@ func (l *lane) add(ctx context.Context, r *request) error {
 
 // gather lets other callers that can run push first, if the request can be sent
 // but others are in flight already: then their answer is what ends the wait, and
-// company makes one RPC of several. Nobody waits for this caller, whose request
-// is in the ring and has been taken along by whoever came past meanwhile. With 64
-// callers it makes batches 1.4 times as large and a call 0.8 times as long.
-func (l *lane) gather() {
+// company makes one RPC of several. One caller yields for all of them; the others
+// have gather return false, and need not look: the one that yields looks when it
+// has taken gathering back, and finds what they had pushed before they saw it set.
+// Should it not run for a while, the next answer takes them along. With 64 callers
+// this makes batches 1.4 times as large and a call 0.8 times as long; if each of
+// them yielded, a call would take 1.07 times as long, and with 4,096 1.2 times.
+func (l *lane) gather() bool {
 	f := l.current.Load()
 	if f == nil || l.seat.Load() != seatFree {
-		return
+		return true
 	}
-	if n := f.len(); n > 0 && n < l.mostInFlight() {
-		runtime.Gosched()
+	if n := f.len(); n == 0 || n >= l.mostInFlight() {
+		return true
 	}
+	if l.gathering.Load() || !l.gathering.CompareAndSwap(false, true) {
+		return false
+	}
+	runtime.Gosched()
+	l.gathering.Store(false)
+	return true
 }
 
 // look sees to it that what has been published is sent: now, or by somebody who
