@@ -6,6 +6,9 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 )
 
 // How long a round goes on once it has something to go by. Until somebody answers it lasts for Config.Timeout.
@@ -97,5 +100,11 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 	}
 	m.counters.getMembers.Add(1)
 	// No header: members take the request from anyone, since a client asks before it can know the cluster's id.
-	return pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+	resp, err := pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+	if status.Code(err) == codes.DeadlineExceeded && conn.GetState() == connectivity.Ready {
+		// Nobody has answered in this round, and this connection seems to be in order. It may be dead without
+		// knowing, as when a gateway has forgotten it; a new one finds out.
+		m.conns.forget(url, conn, m.cfg.Timeout)
+	}
+	return resp, err
 }
