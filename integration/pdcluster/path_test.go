@@ -33,9 +33,7 @@ func forwarded(ctx context.Context, c *Cluster, by, to *Member) error {
 	if err != nil {
 		return err
 	}
-	_ = stream.Send(&pdpb.TsoRequest{
-		Header: &pdpb.RequestHeader{ClusterId: c.clusterID.Load()}, Count: 1, DcLocation: "global",
-	})
+	_ = stream.Send(c.request("global"))
 	resp, err := stream.Recv()
 	if err == nil {
 		_, err = compose(resp)
