@@ -7,6 +7,11 @@ import (
 	"github.com/tsoring/tso/internal/history"
 )
 
+// worthTelling is how long a silence of the cluster is at least that is taken for the
+// fault's doing, rather than the machine's, where the floor is told. What clients add
+// is beyond all silences.
+const worthTelling = 40 * time.Millisecond
+
 // Result is what a run of a row came to.
 type Result struct {
 	Row Row
@@ -18,6 +23,9 @@ type Result struct {
 	Clients []Outcome
 	// Refused are the clients that do not have the row's options, and what they say.
 	Refused map[string]error
+	// Machine is the longest that a goroutine waited that wanted no more than to run
+	// every 2 ms: what the machine adds to everybody.
+	Machine time.Duration
 	// Together are the violations over the timestamps of all clients.
 	Together []history.Violation
 }
@@ -54,9 +62,11 @@ func (r *Result) Of(client string) *Outcome {
 }
 
 func (t *trial) result(floors [][]span, refused map[string]error) *Result {
-	r := &Result{Row: t.row, Refused: refused}
-	for _, f := range merged(floors[0], flat(floors[1:])) {
-		r.Floors = append(r.Floors, f.length())
+	r := &Result{Row: t.row, Refused: refused, Machine: t.machine.longest(t.window)}
+	for _, f := range flat(floors) {
+		if f.length() >= worthTelling {
+			r.Floors = append(r.Floors, f.length())
+		}
 	}
 	slices.Sort(r.Floors)
 	var all []history.Call

@@ -33,6 +33,10 @@ type Config struct {
 	Clients []string
 	// Log takes what our client logs; nil for nobody.
 	Log *zap.Logger
+
+	// wrap, if set, puts something between the load and a client, for tests of this
+	// package.
+	wrap func(client) client
 }
 
 // trial is one run of a row.
@@ -43,6 +47,7 @@ type trial struct {
 	dcs      []string // of the scopes, the global one first
 	watches  []*pdcluster.Watch
 	subjects []*subject
+	machine  *machine
 	stage    *stage
 	window   span
 }
@@ -91,6 +96,9 @@ func (t *trial) open(cfg Config) map[string]error {
 			refused[name] = err
 			continue
 		}
+		if cfg.wrap != nil {
+			c = cfg.wrap(c)
+		}
 		t.subjects = append(t.subjects, newSubject(name, c, t.dcs, t.clock))
 	}
 	return refused
@@ -109,6 +117,7 @@ func (t *trial) run(ctx context.Context) error {
 		}
 		t.watches = append(t.watches, w)
 	}
+	t.machine = watchMachine(t.clock)
 	for _, s := range t.subjects {
 		s.start()
 	}
@@ -176,6 +185,9 @@ func (t *trial) served(since int64) bool {
 func (t *trial) stop() [][]span {
 	for _, s := range t.subjects {
 		s.stop()
+	}
+	if t.machine != nil {
+		t.machine.stop()
 	}
 	var floors [][]span
 	for _, w := range t.watches {

@@ -97,7 +97,8 @@ func brief(d time.Duration) string {
 }
 
 // Missed returns what our client failed to do in a row, or "" if it did all. The
-// target counts so many times: machines that others use too need some room.
+// target counts so many times, where machines that others use too need some room, and
+// what the machine added to everybody comes on top.
 func (r *Result) Missed(times int) string {
 	if err := r.Refused[Ours]; err != nil {
 		return err.Error()
@@ -107,7 +108,7 @@ func (r *Result) Missed(times int) string {
 		return ""
 	}
 	var missed []string
-	if limit := r.Row.Target * time.Duration(times); o.Adds > limit {
+	if limit := r.Row.Target*time.Duration(times) + r.Machine; o.Adds > limit {
 		missed = append(missed, fmt.Sprintf("added %v where %v are allowed, %v after the first fault",
 			o.Adds, limit, o.At.Round(time.Millisecond)))
 	}

@@ -63,6 +63,7 @@ func tell(w io.Writer, r *faults.Result) {
 			fmt.Fprintf(w, "        %d × %s\n", n, text)
 		}
 	}
+	fmt.Fprintf(w, "    the machine: %v\n", r.Machine.Round(100*time.Microsecond))
 	if missed := r.Missed(1); missed != "" {
 		fmt.Fprintf(w, "    missed: %s\n", missed)
 	}
