@@ -364,11 +364,14 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.env.refresh()
 	default:
 		l.env.refresh()
-		if l.env.forwarding && class == pderr.Retry {
+		if pderr.Unreachable(err) && (l.failures > 1 || l.env.forwarding) {
 			l.suspect()
 		}
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0
+		}
+		if l.suspicion.Load() != nil {
+			return runPause // who finds a stream, or a new leader, ends it
 		}
 	}
 	return l.backoff()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tsoring/tso/internal/pderr"
@@ -30,12 +31,16 @@ const minPatience = 100 * time.Millisecond
 const patienceInRoundTrips = 8
 
 // The pauses between rounds of tries: short at first, when a new connection is what
-// it takes, and then such that thousands of clients do no harm to a PD that is
-// frozen.
+// it takes, and while tries fail at once, because who is refused finds out soon when he
+// is not any more; and longer while they hang, such that thousands of clients do no
+// harm to a PD that is frozen.
 const (
-	firstRescuePause = 100 * time.Millisecond
-	maxRescuePause   = time.Second
+	minRescuePause = 100 * time.Millisecond
+	maxRescuePause = time.Second
 )
+
+// runPause is the pause of the run goroutine while others look for a stream.
+const runPause = 500 * time.Millisecond
 
 // staleAfter is the age from which a stream that has won is not used any more,
 // because the lane went on with another one.
@@ -102,11 +107,16 @@ func (l *lane) rescue(s *suspicion) {
 	var racing sync.WaitGroup
 	defer racing.Wait()
 	defer s.cancel()
+	var hanging atomic.Int32
 	won := make(chan *attempt)
-	for pause := firstRescuePause; ; pause = min(2*pause, maxRescuePause) {
+	for pause := minRescuePause; ; pause = nextRescuePause(pause, hanging.Load()) {
 		l.env.refresh()
 		for _, r := range l.routes() {
-			racing.Go(func() { l.race(s.ctx, r, won) })
+			hanging.Add(1)
+			racing.Go(func() {
+				l.race(s.ctx, r, won)
+				hanging.Add(-1)
+			})
 		}
 		timer := time.NewTimer(pause + rand.N(pause/4))
 		select {
@@ -124,6 +134,13 @@ func (l *lane) rescue(s *suspicion) {
 			return
 		}
 	}
+}
+
+func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
+	if hanging == 0 {
+		return minRescuePause
+	}
+	return min(2*pause, maxRescuePause)
 }
 
 // race tries one route, and reports if it has brought an answer before ctx ends.

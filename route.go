@@ -58,7 +58,10 @@ func (l *lane) spread() []string {
 	return nil
 }
 
-// outdated reports whether a leads where the lane should not go any more.
+// outdated reports whether a leads where the lane should not go any more. While no
+// member is known to serve the dc-location, as in the list of a PD leader that has just
+// been elected, the one before may still do.
 func (l *lane) outdated(a *attempt) bool {
-	return a.target != l.env.target(l.dc) || (!a.rescued() && !slices.Equal(a.spread, l.spread()))
+	target := l.env.target(l.dc)
+	return target != "" && a.target != target || !a.rescued() && !slices.Equal(a.spread, l.spread())
 }

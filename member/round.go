@@ -24,8 +24,11 @@ const (
 	confirmGrace = 20 * time.Millisecond
 
 	// leaderGrace is how long a round waits for a member with a leader to name after another said that it has none.
-	// During an election it is better to ask again soon than to wait for a dead member.
-	leaderGrace = 200 * time.Millisecond
+	// During an election it is better to ask again soon than to wait for a member that is frozen; but one round of
+	// patientEvery in a row that brought nothing waits for members that are far.
+	leaderGrace        = 30 * time.Millisecond
+	patientLeaderGrace = 200 * time.Millisecond
+	patientEvery       = 5
 )
 
 // patience says how much longer a round waits for the remaining addresses when it enters a stage; false means it is
@@ -40,6 +43,8 @@ func (p *poll) patience(s stage) (time.Duration, bool) {
 		return 0, false
 	case s == named:
 		return confirmGrace, true
+	case p.patient:
+		return patientLeaderGrace, true
 	default:
 		return leaderGrace, true
 	}
