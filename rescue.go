@@ -145,7 +145,11 @@ func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
 
 // race tries one route, and reports if it has brought an answer before ctx ends.
 func (l *lane) race(ctx context.Context, r route, won chan<- *attempt) {
-	sleep(ctx, l.env.pace.reserve(l.env.now(), true))
+	wait, ok := l.env.pace.reserveTry(l.env.now())
+	if !ok {
+		return // there is another round soon
+	}
+	sleep(ctx, wait)
 	if ctx.Err() != nil {
 		return
 	}
