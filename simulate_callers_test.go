@@ -66,7 +66,7 @@ func (c *caller) run() {
 		case <-c.quit:
 			c.over = true
 			continue
-		case <-time.After(simUpTo(c.rand, time.Millisecond, c.plan.busy)):
+		case <-time.After(c.pause()):
 		}
 		switch c.rand.IntN(12) {
 		case 0:
@@ -82,6 +82,15 @@ func (c *caller) run() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.callers.calls = append(c.callers.calls, c.calls...)
+}
+
+// pause draws how long to do nothing.
+func (c *caller) pause() time.Duration {
+	d := simUpTo(c.rand, time.Millisecond, c.plan.busy)
+	if grid := c.plan.grid; grid > 0 {
+		return (c.now() + d + grid).Truncate(grid) - c.now()
+	}
+	return d
 }
 
 // scope draws a scope to call in.

@@ -22,8 +22,6 @@ type simProfile struct {
 	// onlyDC: all faults are those of one dc-location, and all other scopes are
 	// served as if nothing were.
 	onlyDC bool
-	// harmless: no fault keeps anybody waiting.
-	harmless bool
 }
 
 var simProfiles = []simProfile{
@@ -31,11 +29,12 @@ var simProfiles = []simProfile{
 	{name: "everything", kinds: simJoin(simCluster, simPaths, simAnswers, simDiscovery, simDCs, simOptions)},
 	{name: "cluster", kinds: simCluster},
 	{name: "paths", kinds: simPaths},
+	{name: "paths and proxy", kinds: simJoin(simPaths, simCluster, simOptions)},
 	{name: "answers", kinds: simAnswers},
 	{name: "discovery", kinds: simJoin(simDiscovery, simMoves)},
 	{name: "dcs", kinds: simJoin(simDCs, simMoves)},
 	{name: "one dc", kinds: simOneDC, onlyDC: true},
-	{name: "moves", kinds: simJoin(simMoves, simOptions), harmless: true},
+	{name: "moves", kinds: simJoin(simMoves, simOptions)},
 }
 
 func simJoin(groups ...[]simKind) []simKind {
@@ -134,6 +133,11 @@ var simPaths = simJoin(simMoves, []simKind{
 		i := w.server.Leader()
 		return fmt.Sprint(i), w.then(w.server.CutPath(i), func() { _ = w.server.HealPath(i) })
 	}},
+	{"silence connections", onMember((*tsotest.Server).SilenceConns, nil)},
+	{"silence the leader's connections", func(w *simWorld, _ *rand.Rand) (string, func()) {
+		i := w.server.Leader()
+		return fmt.Sprint(i), w.do(w.server.SilenceConns(i))
+	}},
 	{"latency", func(w *simWorld, r *rand.Rand) (string, func()) {
 		i, d := w.member(r), simUpTo(r, time.Millisecond, time.Second)
 		_ = w.server.SetLatency(d, i)
@@ -179,8 +183,10 @@ var simOneDC = []simKind{
 
 var simOptions = []simKind{
 	{"batch interval", setOption(MaxTSOBatchWaitInterval, func(r *rand.Rand) any {
-		return pick(r, 0, time.Millisecond, 10*time.Millisecond, 300*time.Microsecond)
+		return pick(r, time.Duration(0), time.Millisecond, 10*time.Millisecond, 300*time.Microsecond)
 	}, time.Duration(0))},
+	{"follower proxy", setOption(EnableTSOFollowerProxy, func(r *rand.Rand) any { return r.IntN(2) == 0 }, false)},
+	{"follower proxy", setOption(EnableTSOFollowerProxy, func(*rand.Rand) any { return true }, false)},
 	{"RPC concurrency", setOption(TSOClientRPCConcurrency, func(r *rand.Rand) any { return 1 + r.IntN(5) }, maxInFlight)},
 }
 

@@ -24,6 +24,11 @@ type simPlan struct {
 	capacity int           // of a ring
 	latency  time.Duration // of a healthy answer
 
+	forwarding bool
+	proxy      bool // from the beginning
+	// grid: all callers call at whole multiples of this, so that they meet; 0 for none.
+	grid time.Duration
+
 	faults []simFault
 	healed time.Duration // when the faults end
 	// ended is when the clients are closed in the middle of it all, 0 for when all is
@@ -65,6 +70,10 @@ func newSimPlan(seed uint64) *simPlan {
 		latency:  pick(r, 0, 0, 100*time.Microsecond, 2*time.Millisecond, 30*time.Millisecond),
 		healed:   simUpTo(r, 500*time.Millisecond, pick(r, 10*time.Second, 10*time.Second, 10*time.Second, 40*time.Second)),
 		cancel:   r.IntN(4) == 0,
+
+		forwarding: r.IntN(2) == 0,
+		proxy:      r.IntN(4) == 0,
+		grid:       pick(r, 0, 0, time.Millisecond, 20*time.Millisecond),
 	}
 	for i := range pick(r, 0, 1, 1, 3) {
 		p.dcs = append(p.dcs, fmt.Sprintf("dc-%d", i+1))

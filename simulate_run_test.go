@@ -30,6 +30,7 @@ func simulate(t *testing.T, p *simPlan, sum *simSummary) []string {
 	} else {
 		<-nemesis
 		recovered = w.awaitRecovery()
+		w.calmed = w.now()
 		time.Sleep(simCalm)
 	}
 	took := w.endClients(end)

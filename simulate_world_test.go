@@ -37,6 +37,7 @@ type simWorld struct {
 	poisoned bool
 	callers
 	closes time.Duration // when the clients begin to be closed
+	calmed time.Duration // when each scope was served after healing
 
 	violations simLines
 }
@@ -61,6 +62,7 @@ func newSimWorld(t *testing.T, p *simPlan) (w *simWorld, end context.CancelFunc)
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = c.UpdateOption(EnableTSOFollowerProxy, p.proxy)
 		w.clients = append(w.clients, c)
 	}
 	return w, end
@@ -73,6 +75,7 @@ func (w *simWorld) newClient(ctx context.Context, opts ...ClientOption) (Client,
 		WithLogger(zap.NewNop()),
 		WithCustomTimeoutOption(w.plan.timeout),
 		WithRequestBudget(w.plan.budget),
+		WithForwardingOption(w.plan.forwarding),
 		func(c *config) { c.capacity = w.plan.capacity },
 	}, opts...)...)
 }
@@ -213,7 +216,7 @@ const simNewsTake = 3 * time.Second
 // story tells the plan and what the nemesis did.
 func (w *simWorld) story() string {
 	p := w.plan
-	return fmt.Sprintf("seed %d, profile %q: %d members, dc-locations %v, %d clients, %d callers; RPC timeout %v, budget %v, ring %d, latency %v; ended %v, by context %v\n%s",
-		p.seed, p.profile.name, p.members, p.dcs, p.clients, p.callers, p.timeout, p.budget, p.capacity, p.latency, p.ended, p.cancel,
+	return fmt.Sprintf("seed %d, profile %q: %d members, dc-locations %v, %d clients, %d callers; forwarding %v, proxy %v, grid %v; RPC timeout %v, budget %v, ring %d, latency %v; ended %v, by context %v\n%s",
+		p.seed, p.profile.name, p.members, p.dcs, p.clients, p.callers, p.forwarding, p.proxy, p.grid, p.timeout, p.budget, p.capacity, p.latency, p.ended, p.cancel,
 		strings.Join(w.events, "\n"))
 }
