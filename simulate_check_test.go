@@ -80,7 +80,7 @@ func (w *simWorld) fault(c *simCall, closed time.Duration, largest uint64) strin
 // calm reports whether nothing that could delay a call was wrong while it ran.
 func (w *simWorld) calm(c *simCall) bool {
 	switch {
-	case c.dc != globalDC && !slices.Contains(w.plan.dcs, c.dc):
+	case w.poisoned, c.dc != globalDC && !slices.Contains(w.plan.dcs, c.dc):
 		return false
 	case w.plan.profile.onlyDC && c.dc != "dc-1":
 		return true

@@ -24,7 +24,7 @@ var simAnswers = []simKind{
 		reply, one := simOpenReplies[name], 1+r.IntN(5)
 		var n atomic.Int64
 		odd := w.odd("answers")
-		w.poisoned = w.poisoned || reply.Extra > 0
+		w.poisoned = w.poisoned || reply.Extra > 0 || reply.Drop
 		w.server.ScriptOpen(func(tsotest.Request) tsotest.Reply {
 			if n.Add(1)%int64(one) != 0 {
 				return tsotest.Reply{}
@@ -46,7 +46,7 @@ func (w *simWorld) badAnswers(r *rand.Rand, dc string) (string, func()) {
 	reply, one := simReplies[name], 1+r.IntN(20)
 	var n atomic.Int64
 	odd := w.odd("answers")
-	w.poisoned = w.poisoned || reply.Extra > 0
+	w.poisoned = w.poisoned || reply.Extra > 0 || reply.Drop
 	w.server.Script(func(q tsotest.Request) tsotest.Reply {
 		if dc != "" && q.DC != dc || n.Add(1)%int64(one) != 0 {
 			return tsotest.Reply{}

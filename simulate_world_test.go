@@ -31,9 +31,10 @@ type simWorld struct {
 
 	odds   map[string][]*simSpan // when what was odd; of the nemesis until it has ended
 	events []string              // what the nemesis did; the same
-	// poisoned: PD has sent answers that nobody had asked for. As answers have no
-	// number, a client can take one for the answer to what it asks next, and is then
-	// behind until it has nothing in flight; so nobody can promise freshness.
+	// poisoned: PD has sent an answer that nobody had asked for, or has swallowed a
+	// request. As answers have no number, a client can take one for the answer to
+	// another request with the same count, and nobody can promise when calls end on
+	// such a stream, and after the first kind that they are fresh.
 	poisoned bool
 	callers
 	closes time.Duration // when the clients begin to be closed
