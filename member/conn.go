@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -72,6 +73,7 @@ type connections struct {
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
+	held  atomic.Int64                // How many those are; written under mu, for Stats, which takes no lock.
 }
 
 func newConnections(dial dialer, options []grpc.DialOption) *connections {
@@ -104,6 +106,7 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("connection to %s: gRPC refuses the dial options: %w", normal, err)
 	}
 	c.byURL[normal] = conn
+	c.held.Store(int64(len(c.byURL)))
 	return conn, nil
 }
 
@@ -117,6 +120,7 @@ func (c *connections) retain(keep []string) {
 			delete(c.byURL, u)
 		}
 	}
+	c.held.Store(int64(len(c.byURL)))
 	c.mu.Unlock()
 	closeConns(closing) // Outside of the mutex: closing tells whoever uses the connection.
 }
@@ -126,6 +130,7 @@ func (c *connections) closeAll() {
 	c.mu.Lock()
 	closing := slices.Collect(maps.Values(c.byURL))
 	c.byURL = nil
+	c.held.Store(0)
 	c.mu.Unlock()
 	closeConns(closing)
 }
@@ -135,10 +140,4 @@ func closeConns(conns []*grpc.ClientConn) {
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-}
-
-func (c *connections) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.byURL)
 }
