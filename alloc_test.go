@@ -22,11 +22,11 @@ func TestCallsDoNotAllocate(t *testing.T) {
 		name string
 		call func(*lane, *requestPool)
 	}{
-		{"GetTS", func(l *lane, pool *requestPool) { callOnce(t, l, pool, context.Background()) }},
+		{"GetTS", func(l *lane, pool *requestPool) { callWith(t, l, pool, context.Background()) }},
 		{"GetTS with a cancellable context", func() func(*lane, *requestPool) {
 			ctx, cancel := context.WithCancel(context.Background())
 			t.Cleanup(cancel)
-			return func(l *lane, pool *requestPool) { callOnce(t, l, pool, ctx) }
+			return func(l *lane, pool *requestPool) { callWith(t, l, pool, ctx) }
 		}()},
 		{"GetTSAsync and Wait", func(l *lane, pool *requestPool) {
 			var futures [8]TSFuture
@@ -81,14 +81,4 @@ func TestStatsDoNotAllocate(t *testing.T) {
 			t.Error("no RPC counted")
 		}
 	}))
-}
-
-func callOnce(t *testing.T, l *lane, pool *requestPool, ctx context.Context) {
-	r := pool.get(ctx)
-	if err := l.pushToWait(ctx, r); err != nil {
-		t.Error(err)
-	}
-	if _, _, err := r.Wait(); err != nil {
-		t.Error(err)
-	}
 }
