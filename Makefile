@@ -50,6 +50,14 @@ test-library: ## Test the library alone, with the race detector
 test-alloc: ## Check that calls allocate nothing
 	go test -count=1 -run 'Allocate|Allocs|Allocation|PileUp' . ./ring ./batch ./internal/...
 
+.PHONY: inline
+inline: ## Check that the compiler inlines the hot functions
+	go test -count=1 ./internal/inline
+
+.PHONY: contention
+contention: ## Show which locks 512 callers wait for: none of them ours
+	go test -count=1 -v -run Contention .
+
 .PHONY: test-nested
 test-nested: ## Test the load generator, and the library against real PD processes
 	cd bench && go test -race -timeout 5m ./...

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -72,6 +73,7 @@ type connections struct {
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
+	held  atomic.Int64                // How many those are; written under mu, for Stats, which takes no lock.
 	// retired are connections that have been replaced, with what will close them. Guarded by mu.
 	retired map[*grpc.ClientConn]*time.Timer
 }
@@ -111,6 +113,7 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	c.byURL[normal] = conn
+	c.held.Store(int64(len(c.byURL)))
 	return conn, nil
 }
 
@@ -134,6 +137,7 @@ func (c *connections) replace(normal string, conn *grpc.ClientConn, grace time.D
 	}
 	old := c.byURL[normal]
 	c.byURL[normal] = conn
+	c.held.Store(int64(len(c.byURL)))
 	if old != nil && old != conn {
 		c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
 	}
@@ -147,6 +151,7 @@ func (c *connections) forget(normal string, conn *grpc.ClientConn, grace time.Du
 		return
 	}
 	delete(c.byURL, normal)
+	c.held.Store(int64(len(c.byURL)))
 	c.retired[conn] = time.AfterFunc(grace, func() { c.bury(conn) })
 }
 
@@ -168,6 +173,7 @@ func (c *connections) retain(keep []string) {
 			delete(c.byURL, u)
 		}
 	}
+	c.held.Store(int64(len(c.byURL)))
 	c.mu.Unlock()
 	closeConns(closing) // Outside of the mutex: closing tells whoever uses the connection.
 }
@@ -181,6 +187,7 @@ func (c *connections) closeAll() {
 		closing = append(closing, conn)
 	}
 	c.byURL, c.retired = nil, nil
+	c.held.Store(0)
 	c.mu.Unlock()
 	closeConns(closing)
 }
@@ -190,10 +197,4 @@ func closeConns(conns []*grpc.ClientConn) {
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-}
-
-func (c *connections) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.byURL)
 }
