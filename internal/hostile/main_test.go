@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -121,3 +122,6 @@ func (c *callers) stop() {
 func every(c tso.Client) func() (int64, int64, error) {
 	return func() (int64, int64, error) { return c.GetTS(context.Background()) }
 }
+
+// goroutines returns how many there are.
+func goroutines() int { return runtime.NumGoroutine() }
