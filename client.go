@@ -11,6 +11,9 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/valyala/bytebufferpool"
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
@@ -148,6 +151,9 @@ func (c *client) build(cfg *config) {
 	c.env = laneEnv{
 		target:      c.target,
 		open:        c.open,
+		fresh:       c.fresh,
+		members:     c.memberURLs,
+		health:      c.health,
 		refresh:     c.members.Refresh,
 		refreshWait: c.refreshWait,
 		forget:      c.forget,
@@ -165,6 +171,7 @@ func (c *client) build(cfg *config) {
 		budget:      cfg.budget,
 		capacity:    cfg.capacity,
 		grace:       removalGrace,
+		forwarding:  cfg.forwarding,
 	}
 	c.env.inFlight.Store(maxInFlight)
 	c.global = newLane(globalDC, &c.env)
@@ -287,11 +294,39 @@ func (c *client) target(dc string) string {
 	return s.Allocators[dc]
 }
 
-// open opens a stream for dc to the member at url.
-func (c *client) open(ctx context.Context, dc, url string) (tsoStream, error) {
-	conn, err := c.members.Conn(url)
+// memberURLs returns the URLs of all members, the leader's first.
+func (c *client) memberURLs() []string {
+	s := c.members.Snapshot()
+	return append([]string{s.Leader}, s.Followers...)
+}
+
+// open opens a stream for dc on the connection that all share.
+func (c *client) open(ctx context.Context, dc string, r route) (tsoStream, error) {
+	conn, err := c.members.Conn(r.via)
 	if err != nil {
 		return nil, err
+	}
+	return c.openOn(ctx, conn, dc, r)
+}
+
+// fresh opens a stream for dc on a connection of its own.
+func (c *client) fresh(ctx context.Context, dc string, r route) (tsoStream, connection, error) {
+	conn, err := c.members.Fresh(r.via)
+	if err != nil {
+		return nil, nil, err
+	}
+	own := &freshConn{members: c.members, url: r.via, conn: conn}
+	stream, err := c.openOn(ctx, conn, dc, r)
+	if err != nil {
+		own.drop()
+		return nil, nil, err
+	}
+	return stream, own, nil
+}
+
+func (c *client) openOn(ctx context.Context, conn *grpc.ClientConn, dc string, r route) (tsoStream, error) {
+	if !r.isDirect() {
+		ctx = metadata.AppendToOutgoingContext(ctx, forwardedHost, r.target)
 	}
 	if dc == globalDC {
 		dc = "" // what every server takes for it, also those that know no dc-locations
@@ -301,6 +336,30 @@ func (c *client) open(ctx context.Context, dc, url string) (tsoStream, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// freshConn is a connection that one lane has made to try a route.
+type freshConn struct {
+	members *member.Members
+	url     string
+	conn    *grpc.ClientConn
+}
+
+func (f *freshConn) keep() { f.members.Keep(f.url, f.conn) }
+
+func (f *freshConn) drop() { _ = f.conn.Close() } // its only error is that it is closed already
+
+// health asks the member at url whether it is well.
+func (c *client) health(ctx context.Context, url string) error {
+	conn, err := c.members.Conn(url)
+	if err != nil {
+		return err
+	}
+	answer, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err == nil && answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		err = fmt.Errorf("%s says %v about its health", url, answer.GetStatus())
+	}
+	return err
 }
 
 // dial returns what connects to the member at url.
@@ -321,7 +380,7 @@ func (c *client) awaited(url string) bool {
 		return false // still finding the cluster
 	}
 	for _, l := range *lanes {
-		if f := l.current.Load(); f != nil && f.url == url && f.len() > 0 {
+		if f := l.current.Load(); f != nil && (f.url == url || f.serial) && f.len() > 0 {
 			return true
 		}
 	}
@@ -336,6 +395,11 @@ func (c *client) refreshWait(ctx context.Context) error {
 // membersChanged is called when there is a new snapshot.
 func (c *client) membersChanged(*member.Snapshot) {
 	<-c.built
+	c.reroute()
+}
+
+// reroute has all lanes see whether they go where they should.
+func (c *client) reroute() {
 	for _, l := range *c.lanes.Load() {
 		l.membersChanged()
 	}
@@ -367,7 +431,14 @@ func (c *client) GetAllMembers(ctx context.Context) ([]*pdpb.Member, error) {
 func (c *client) GetLeaderAddr() string { return c.members.Snapshot().Leader }
 
 func (c *client) UpdateOption(option DynamicOption, value any) error {
-	return updateOption(&c.env, option, value)
+	spread := c.env.proxy.Load()
+	if err := updateOption(&c.env, option, value); err != nil {
+		return err
+	}
+	if spread != c.env.proxy.Load() {
+		c.reroute()
+	}
+	return nil
 }
 
 func (c *client) Stats() Stats {

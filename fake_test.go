@@ -118,7 +118,11 @@ type fakeEnv struct {
 	// refreshed is what the next waits for a refresh return.
 	refreshed atomic.Pointer[error]
 	oracle    atomic.Int64
-	running   sync.WaitGroup // the lanes' run goroutines
+	// probe opens the streams that are tried beside a silent one; without it they
+	// fail. conns counts what has become of their connections.
+	probe   func(route) tsoStream
+	conns   fakeConns
+	running sync.WaitGroup // the lanes' run goroutines
 }
 
 // newFakeEnv returns an environment whose streams come from open.
@@ -136,14 +140,18 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 			}
 			return nil
 		},
-		open: func(ctx context.Context, _, url string) (tsoStream, error) {
-			s := open(url, &e.oracle)
-			if s == nil {
-				return nil, errors.New("connection refused")
-			}
-			context.AfterFunc(ctx, func() { s.Close(context.Cause(ctx)) })
-			return s, nil
+		open: func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			return e.stream(ctx, open(r.via, &e.oracle))
 		},
+		fresh: func(ctx context.Context, _ string, r route) (tsoStream, connection, error) {
+			if e.probe == nil {
+				return nil, nil, errors.New("nobody there")
+			}
+			s, err := e.stream(ctx, e.probe(r))
+			return s, &e.conns, err
+		},
+		members:   func() []string { return []string{*e.leader.Load()} },
+		health:    func(context.Context, string) error { return nil },
 		forget:    func(*lane) { e.forgotten.Add(1) },
 		depth:     batch.Depth,
 		now:       func() int64 { return int64(time.Since(began)) },
@@ -163,6 +171,21 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 	e.oracle.Store(1 << 40)
 	return e
 }
+
+// stream is what open and fresh make of a fake stream, nil if there is none.
+func (e *fakeEnv) stream(ctx context.Context, s tsoStream) (tsoStream, error) {
+	if s == nil {
+		return nil, errors.New("connection refused")
+	}
+	context.AfterFunc(ctx, func() { s.Close(context.Cause(ctx)) })
+	return s, nil
+}
+
+// fakeConns stands for the connections of all streams that were tried out.
+type fakeConns struct{ kept, dropped atomic.Int64 }
+
+func (c *fakeConns) keep() { c.kept.Add(1) }
+func (c *fakeConns) drop() { c.dropped.Add(1) }
 
 func (e *fakeEnv) moveTo(url string) { e.leader.Store(&url) }
 

@@ -44,6 +44,10 @@ type requestBatch = batch.Batch[*request]
 type flight struct {
 	stream tsoStream
 	url    string // of the member that it leads to
+	// serial is set where only one RPC may be unanswered, and depth is how many
+	// may be, as the round trip suggests. Written by the receiver.
+	serial bool
+	depth  atomic.Int32
 
 	// tail counts the batches sent. Written by the send side after the slot,
 	// and before the request leaves, so that its answer finds the slot.
@@ -73,6 +77,23 @@ type flightSlot struct {
 	// the receiver before batch.Settle, read by the borrower after
 	// batch.Return has told of it.
 	granted batch.Range
+}
+
+// newFlight returns a flight on stream, to the member at url.
+func newFlight(stream tsoStream, url string, serial bool) *flight {
+	f := &flight{stream: stream, url: url, serial: serial}
+	f.deepen(batch.MinDepth)
+	return f
+}
+
+// deepen sets how many RPCs may be unanswered. Receiver.
+func (f *flight) deepen(depth int32) {
+	if f.serial {
+		depth = 1
+	}
+	if depth != f.depth.Load() {
+		f.depth.Store(depth)
+	}
 }
 
 // len returns how many RPCs are unanswered.

@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
 	"github.com/tsoring/tso/internal/wire"
 	"github.com/tsoring/tso/ring"
@@ -17,13 +16,20 @@ import (
 
 // laneEnv is what a lane needs of the client around it. A struct of values and
 // functions, so that a test can drive a lane without members or a network. Set
-// up once and then only read, but for the two atomics, which UpdateOption sets.
+// up once and then only read, but for the atomics, which UpdateOption sets.
 type laneEnv struct {
 	// target returns the URL of the member that serves the dc-location, ""
 	// if none is known.
 	target func(dc string) string
-	// open begins a stream to the member at url. It returns when ctx ends.
-	open func(ctx context.Context, dc, url string) (tsoStream, error)
+	// open begins a stream on the connection that there is. It returns when ctx
+	// ends, as the stream does.
+	open func(ctx context.Context, dc string, r route) (tsoStream, error)
+	// fresh is open on a connection of its own.
+	fresh func(ctx context.Context, dc string, r route) (tsoStream, connection, error)
+	// members returns the URLs of all members that PD tells of.
+	members func() []string
+	// health asks the member at url whether it is well.
+	health func(ctx context.Context, url string) error
 	// refresh asks for news of the members, and does not wait for them.
 	refresh func()
 	// refreshWait returns once news have come, or with the reason why not.
@@ -49,9 +55,13 @@ type laneEnv struct {
 	budget   time.Duration // of a request
 	capacity int           // of the ring
 	grace    time.Duration // see removalGrace
+	// forwarding lets requests go through other members where the one that
+	// serves them cannot be reached.
+	forwarding bool
 
 	inFlight atomic.Int32 // bounds the depth of the lanes, 1..maxInFlight
 	linger   atomic.Int64 // batch interval in ns, 0 for none
+	proxy    atomic.Bool  // spread requests over all members
 }
 
 // tickOf returns how often a lane with calls under way looks at its deadlines: a
@@ -109,9 +119,11 @@ type lane struct {
 	// ticked is env.now at the last tick. Of who has set ticking, then of
 	// onTick until that clears it.
 	ticked int64
-	// depth is how many RPCs may be unanswered, as the round trip suggests.
-	// Written by the receiver.
-	depth atomic.Int32
+	// patience is for how long the stream may be silent while an answer is
+	// awaited. Written by the receiver.
+	patience atomic.Int64
+	// suspicion is why other streams are tried, nil while none are.
+	suspicion atomic.Pointer[suspicion]
 	// closing is why the lane has ended, nil while it has not.
 	closing atomic.Pointer[error]
 	// room wakes callers who wait for room in a full ring.
@@ -143,6 +155,8 @@ type lane struct {
 	ctx    context.Context    // of the run goroutine
 	stop   context.CancelFunc // ends it
 	poke   chan struct{}      // wakes the run goroutine from its back-off
+	alarm  chan struct{}      // wakes the watch goroutine
+	proved chan *attempt      // a stream that is better than the one there is
 	dialed atomic.Pointer[attempt]
 
 	cause atomic.Pointer[error] // the last thing that went wrong
@@ -193,7 +207,7 @@ const (
 
 // noFlight is the current flight of a lane that has ended. It is never full, so
 // that every push finds its way to the seat, where the requests are failed.
-var noFlight = &flight{}
+var noFlight = newFlight(nil, "", false)
 
 func newLane(dc string, env *laneEnv) *lane {
 	l := &lane{
@@ -206,7 +220,9 @@ func newLane(dc string, env *laneEnv) *lane {
 	l.slack = max(2*l.tick, l.tick+lateTick)
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.drain = l.ring.Drain
-	l.depth.Store(batch.MinDepth)
+	l.patience.Store(int64(minPatience))
+	l.alarm = make(chan struct{}, 1)
+	l.proved = make(chan *attempt, 1)
 	l.room.init()
 	l.tickTimer.Init(env.wheel, l.onTick)
 	l.lingerTimer.Init(env.wheel, l.onLinger)
@@ -263,7 +279,7 @@ func (l *lane) gather() bool {
 	if f == nil || l.seat.Load() != seatFree {
 		return true
 	}
-	if n := f.len(); n == 0 || n >= l.mostInFlight() {
+	if n := f.len(); n == 0 || n >= l.mostInFlight(f) {
 		return true
 	}
 	if l.gathering.Load() || !l.gathering.CompareAndSwap(false, true) {
@@ -278,15 +294,15 @@ func (l *lane) gather() bool {
 // is certain to come past.
 func (l *lane) look() {
 	f := l.current.Load()
-	if f == nil || f.len() >= l.mostInFlight() {
+	if f == nil || f.len() >= l.mostInFlight(f) {
 		return
 	}
 	l.takeSeat()
 }
 
-// mostInFlight returns how many RPCs may be unanswered: the lane's own choice, within
-// the bound that the user has set.
-func (l *lane) mostInFlight() int { return int(min(l.depth.Load(), l.env.inFlight.Load())) }
+// mostInFlight returns how many RPCs may be unanswered on f: the lane's own choice,
+// within the bound that the user has set.
+func (l *lane) mostInFlight(f *flight) int { return int(min(f.depth.Load(), l.env.inFlight.Load())) }
 
 // takeSeat serves the lane if the seat is free, and otherwise leaves a demand
 // with who is in it.

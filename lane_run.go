@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,8 +29,33 @@ var (
 
 // attempt is a stream that is being opened, or is open, and where it leads to.
 type attempt struct {
-	url    string
+	route
+	spread []string // the members that it is spread over, nil if it is not
 	cancel context.CancelCauseFunc
+	stream tsoStream // nil while it is being opened
+
+	// Of a stream that has been tried out beside another one: its connection, and
+	// when it brought an answer.
+	conn   connection
+	proved int64
+}
+
+// connection is one that a lane has made for itself. Either keep makes it the one for
+// all who want to go there, or drop ends it.
+type connection interface {
+	keep()
+	drop()
+}
+
+// rescued reports whether the stream has been tried out beside another one.
+func (a *attempt) rescued() bool { return a.conn != nil }
+
+// drop ends an attempt that nobody uses.
+func (a *attempt) drop(cause error) {
+	a.cancel(cause)
+	if a.conn != nil {
+		a.conn.drop()
+	}
 }
 
 // Bounds of the pause between streams that bring no answer. The first retry is
@@ -37,7 +63,7 @@ type attempt struct {
 // the next one is there. The pacer bounds what that can cost.
 const (
 	minBackoff = 10 * time.Millisecond
-	maxBackoff = 100 * time.Millisecond
+	maxBackoff = 80 * time.Millisecond
 )
 
 // maxBadAnswers is how many streams in a row may end with an answer that cannot
@@ -53,6 +79,11 @@ const removalGrace = 15 * time.Second
 // run serves the lane until it is closed.
 func (l *lane) run() {
 	ctx := l.ctx
+	var beside sync.WaitGroup
+	beside.Go(l.watch)
+	if l.env.forwarding {
+		beside.Go(l.patrol)
+	}
 	for ctx.Err() == nil {
 		err := l.connectAndReceive(ctx)
 		if ctx.Err() != nil {
@@ -61,6 +92,10 @@ func (l *lane) run() {
 		l.failures++
 		l.blame(err)
 		l.pause(ctx, l.react(ctx, err))
+	}
+	beside.Wait()
+	if a := l.takeProved(); a != nil {
+		a.drop(ErrClosed)
 	}
 	l.tickTimer.Stop()
 	l.lingerTimer.Stop()
@@ -72,50 +107,112 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 		return l.awaitTarget(ctx)
 	}
 	l.served, l.missing = true, 0
-	sleep(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
-	url := l.env.target(l.dc) // after the sleep, which may have been long
-	if url == "" {
-		return errMoved
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	l.dialed.Store(&attempt{url: url, cancel: cancel})
-	if l.env.target(l.dc) != url {
-		// The members have changed, and membersChanged may have looked at
-		// the attempt before this one.
-		return errMoved
-	}
-	stream, err := l.open(ctx, cancel, url)
+	a, err := l.connect(ctx)
 	if err != nil {
 		return err
 	}
+	defer a.cancel(nil)
 	l.env.stats.streams.Add(1)
+	if a.rescued() {
+		a.conn.keep()
+		l.env.stats.cutOvers.Add(1)
+		l.env.log.Info("going on with a new connection", zap.String("dc-location", l.dc), zap.Stringer("route", a.route))
+		again := time.AfterFunc(spreadRetry, func() { l.respread(a) })
+		defer again.Stop()
+	}
 	l.rtt = roundTrip{}
-	f := &flight{stream: stream, url: url}
+	f := newFlight(a.stream, a.via, a.spread != nil)
 	l.setCurrent(f)
 	l.takeSeat()
 	err = l.receive(f)
 	l.current.CompareAndSwap(f, nil) // close may have been faster
-	stream.Close(err)
+	a.stream.Close(err)
 	l.takeSeat() // takes back what was in flight
 	return err
 }
 
-// open opens a stream within the RPC timeout.
-func (l *lane) open(ctx context.Context, cancel context.CancelCauseFunc, url string) (tsoStream, error) {
-	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
-	stream, err := l.env.open(ctx, l.dc, url)
+// connect returns a stream: one that has proved itself if there is one, or else one
+// that it opens when the client's turn has come for that.
+func (l *lane) connect(ctx context.Context) (*attempt, error) {
+	a := l.takeProved()
+	if a == nil {
+		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
+	}
+	if a == nil {
+		a = &attempt{route: direct(l.env.target(l.dc)), spread: l.spread()}
+		ctx, a.cancel = context.WithCancelCause(ctx)
+	}
+	l.dialed.Store(a)
+	if better := l.takeProved(); better != nil {
+		a.drop(errCutOver)
+		a = better
+		l.dialed.Store(a)
+	}
+	if a.target == "" || l.outdated(a) {
+		// The members have changed, and membersChanged may have looked at the
+		// attempt before this one.
+		a.drop(errMoved)
+		return nil, errMoved
+	}
+	if a.stream != nil {
+		return a, nil
+	}
+	if err := l.open(ctx, a); err != nil {
+		a.cancel(err)
+		return nil, fmt.Errorf("opening a stream to %v: %w", a.route, err)
+	}
+	return a, nil
+}
+
+// awaitTurn waits for d, or until a stream has proved itself.
+func (l *lane) awaitTurn(ctx context.Context, d time.Duration) *attempt {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case a := <-l.proved:
+		return l.stillGood(a)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// open opens the stream of a within the RPC timeout. Where that takes long, others are
+// tried beside it.
+func (l *lane) open(ctx context.Context, a *attempt) error {
+	late := time.AfterFunc(l.env.timeout, func() { a.cancel(errDialTimeout) })
+	slow := time.AfterFunc(minPatience, l.suspect)
+	defer slow.Stop()
+	stream, err := l.openStream(ctx, a)
 	if !late.Stop() && err == nil {
 		stream.Close(errDialTimeout)
-		return nil, errDialTimeout
+		return errDialTimeout
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	if err != nil {
-		return nil, fmt.Errorf("opening a stream to %s: %w", url, err)
+	a.stream = stream
+	return err
+}
+
+func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
+	if a.spread == nil {
+		return l.env.open(ctx, l.dc, a.route)
 	}
-	return stream, nil
+	return openSpread(ctx, a.target, a.spread, func(ctx context.Context, r route) (tsoStream, error) {
+		return l.env.open(ctx, l.dc, r)
+	})
+}
+
+// respread ends a stream that took the place of one over all members, so that the
+// lane tries all of them again.
+func (l *lane) respread(a *attempt) {
+	if l.spread() != nil {
+		a.cancel(errMoved)
+	}
 }
 
 // receive deals with one answer after another, until the stream ends or brings
@@ -148,7 +245,7 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 		l.recovered()
 	}
 	l.high = granted.At(int(slot.count) - 1)
-	l.measure(slot)
+	l.measure(f, slot)
 	b := slot.batch
 	mine := b.Claim(slot.number)
 	if !mine {
@@ -169,13 +266,18 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	return nil
 }
 
-// measure takes account of how long an RPC took, and lets more of them be under way
-// at a time where PD is far.
-func (l *lane) measure(slot *flightSlot) {
+// measure takes account of how long an RPC took: where PD is far more of them may be
+// under way at a time, and the stream may be silent for longer. The answer ends
+// all doubts about it.
+func (l *lane) measure(f *flight, slot *flightSlot) {
 	now := l.env.now()
 	least := l.rtt.add(now-slot.left, now)
-	if depth := l.env.depth(time.Duration(least)); depth != l.depth.Load() {
-		l.depth.Store(depth)
+	f.deepen(l.env.depth(time.Duration(least)))
+	if patience := max(patienceInRoundTrips*l.rtt.late, int64(minPatience)); patience != l.patience.Load() {
+		l.patience.Store(patience)
+	}
+	if s := l.suspicion.Load(); s != nil {
+		l.trust(s)
 	}
 }
 
@@ -245,7 +347,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.badAnswers = 0
 	}
 	switch class := pderr.Classify(err); {
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errMoved), errors.Is(err, errCutOver):
 		return 0
 	case errors.Is(err, ErrUnknownDCLocation):
 		// Forgotten first: whoever calls after a call has failed gets a
@@ -262,8 +364,14 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.env.refresh()
 	default:
 		l.env.refresh()
+		if pderr.Unreachable(err) && (l.failures > 1 || l.env.forwarding) {
+			l.suspect()
+		}
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0
+		}
+		if l.suspicion.Load() != nil {
+			return runPause // who finds a stream, or a new leader, ends it
 		}
 	}
 	return l.backoff()
@@ -309,8 +417,7 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 // membersChanged moves the lane if another member serves it now. Any goroutine
 // may call it.
 func (l *lane) membersChanged() {
-	url := l.env.target(l.dc)
-	if a := l.dialed.Load(); a != nil && a.url != url {
+	if a := l.dialed.Load(); a != nil && l.outdated(a) {
 		a.cancel(errMoved)
 	}
 	select {

@@ -68,7 +68,7 @@ func (l *lane) sendNext(f *flight) bool {
 	if l.queued.Load() == 0 && !l.cutByPolicy(f) {
 		return false
 	}
-	if f.len() >= l.mostInFlight() {
+	if f.len() >= l.mostInFlight(f) {
 		return false
 	}
 	b := l.popQueue()
@@ -82,7 +82,7 @@ func (l *lane) sendNext(f *flight) bool {
 func (l *lane) cutByPolicy(f *flight) bool {
 	linger := l.env.linger.Load()
 	policy := batch.Policy{
-		MaxInFlight: l.mostInFlight(),
+		MaxInFlight: l.mostInFlight(f),
 		Linger:      linger > 0,
 		Target:      batch.MaxCount,
 	}

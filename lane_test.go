@@ -79,8 +79,8 @@ func TestSeveralRPCsInFlightAreMatchedInOrder(t *testing.T) {
 		ss := newStreams()
 		l, _ := startFakeLane(t, ss.open)
 		s := <-ss.opened
-		l.depth.Store(3)
 		synctest.Wait()
+		l.current.Load().deepen(3)
 		rs := pushMany(t, l, 3)
 		for range rs {
 			require.EqualValues(t, 1, <-s.sent)

@@ -90,8 +90,8 @@ func (l *lane) sweepQueue(now int64) {
 // sweepFlight gives the stream up if its oldest RPC is unanswered for too long,
 // and fails the requests in flight whose budget has ended.
 func (l *lane) sweepFlight(f *flight, now int64) {
-	if s := f.oldest(); s != nil && now > s.sent+int64(l.env.timeout+l.slack) {
-		f.stream.Close(errRPCTimeout)
+	if s := f.oldest(); s != nil {
+		l.doubt(f, s, now-s.sent)
 	}
 	f.each(func(s *flightSlot) bool {
 		if s.expiry >= now {
@@ -102,6 +102,17 @@ func (l *lane) sweepFlight(f *flight, now int64) {
 		}
 		return true
 	})
+}
+
+// doubt looks at how long the oldest RPC has been unanswered. Suspicion looks at the
+// exact clock too: the coarse one may say a tick too much.
+func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
+	if age > int64(l.env.timeout+l.slack) {
+		f.stream.Close(errRPCTimeout)
+	}
+	if patience := l.patience.Load(); age > patience && l.env.now()-s.left > patience {
+		l.suspect()
+	}
 }
 
 // sweepSlot fails the requests of a borrowed batch whose budget has ended. The

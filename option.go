@@ -71,9 +71,10 @@ func WithMaxErrorRetry(count int) ClientOption {
 	return func(c *config) { c.maxRetry = count }
 }
 
-// WithForwardingOption is accepted for programs written for PD's client, with
-// false. Forwarding through a follower is not available in this version, and
-// true is refused with ErrInvalidOption.
+// WithForwardingOption lets the client ask through a follower while the member that
+// serves it cannot be reached from here but the follower can; the default is false. The
+// client goes back to the direct way within about a second of its return. With it on,
+// a client without calls asks its members each second whether they are well.
 func WithForwardingOption(enableForwarding bool) ClientOption {
 	return func(c *config) { c.forwarding = enableForwarding }
 }
@@ -137,7 +138,6 @@ func (c *config) check() error {
 		{c.timeout > 0, "WithCustomTimeoutOption needs a positive duration, got %v", c.timeout},
 		{c.budget >= time.Millisecond, "WithRequestBudget needs at least 1ms, got %v", c.budget},
 		{c.maxRetry > 0, "WithMaxErrorRetry needs a positive count, got %v", c.maxRetry},
-		{!c.forwarding, "WithForwardingOption(%v): forwarding is not available in this version, leave it off", c.forwarding},
 	} {
 		if !rule.ok {
 			bad = append(bad, fmt.Errorf("%w: "+rule.text, ErrInvalidOption, rule.got))
@@ -155,8 +155,11 @@ const (
 	// once; requests that come while an RPC is under way share the next one
 	// all the same.
 	MaxTSOBatchWaitInterval DynamicOption = iota
-	// EnableTSOFollowerProxy is accepted as false. The follower proxy is not
-	// available in this version, and true is refused.
+	// EnableTSOFollowerProxy, a bool, spreads the requests for global timestamps over
+	// all members, which pass them on to the leader and put those of many clients
+	// together. That relieves a leader which serves thousands of clients, and costs
+	// each call a hop; only one RPC is under way at a time. The default is false.
+	// A member that does not answer is left out for a minute.
 	EnableTSOFollowerProxy
 	// TSOClientRPCConcurrency bounds how many RPCs may be under way for a
 	// dc-location, an int of at least 1; more than 64, the default, means 64.
@@ -188,9 +191,7 @@ func updateOption(env *laneEnv, option DynamicOption, value any) error {
 		if !ok {
 			return wrongType("EnableTSOFollowerProxy", "bool")
 		}
-		if on {
-			return fmt.Errorf("%w: the TSO follower proxy is not available in this version, leave it off", ErrInvalidOption)
-		}
+		env.proxy.Store(on)
 	case TSOClientRPCConcurrency:
 		n, ok := value.(int)
 		if !ok {

@@ -15,7 +15,6 @@ func TestOptionsOutOfRangeAreNamed(t *testing.T) {
 		"WithCustomTimeoutOption": WithCustomTimeoutOption(0),
 		"WithRequestBudget":       WithRequestBudget(time.Microsecond),
 		"WithMaxErrorRetry":       WithMaxErrorRetry(-1),
-		"WithForwardingOption":    WithForwardingOption(true),
 	} {
 		_, err := NewClient([]string{"127.0.0.1:1"}, SecurityOption{}, opt)
 		require.ErrorIs(t, err, ErrInvalidOption)
@@ -66,7 +65,6 @@ func TestUpdateOptionKeepsUpstreamsTexts(t *testing.T) {
 		{MaxTSOBatchWaitInterval, 11 * time.Millisecond, "[pd] invalid max TSO batch wait interval, should be between 0 and 10ms"},
 		{MaxTSOBatchWaitInterval, -time.Millisecond, "[pd] invalid max TSO batch wait interval, should be between 0 and 10ms"},
 		{EnableTSOFollowerProxy, "on", "[pd] invalid value type for EnableTSOFollowerProxy option, it should be bool"},
-		{EnableTSOFollowerProxy, true, "not available"},
 		{TSOClientRPCConcurrency, int64(4), "[pd] invalid value type for TSOClientRPCConcurrency option, it should be int"},
 		{TSOClientRPCConcurrency, 0, "at least 1"},
 		{DynamicOption(99), nil, "[pd] unsupported client option"},
@@ -84,7 +82,7 @@ func TestDynamicOptionsChangeUnderLoad(t *testing.T) {
 	for i := range 50 {
 		require.NoError(t, c.UpdateOption(TSOClientRPCConcurrency, []int{1, 4, 64, 1000}[i%4]))
 		require.NoError(t, c.UpdateOption(MaxTSOBatchWaitInterval, time.Duration(i%3)*time.Millisecond))
-		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, false))
+		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, i%2 == 0))
 		requireGetTS(t, c)
 	}
 	stop()

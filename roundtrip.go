@@ -10,6 +10,9 @@ type roundTrip struct {
 	least, before int64
 	// began is when the window did.
 	began int64
+	// late is the longest of late: a longer one counts at once, and is forgotten
+	// by and by.
+	late int64
 }
 
 // rttWindow is for how long a shortest round trip counts, and at most as long
@@ -20,6 +23,7 @@ const rttWindow = 10 * time.Second
 // add takes account of an RPC that was answered at now, and returns the shortest
 // round trip.
 func (r *roundTrip) add(took, now int64) int64 {
+	r.late = max(took, r.late-r.late/8)
 	switch {
 	case now-r.began >= int64(rttWindow):
 		r.before, r.least, r.began = r.least, took, now

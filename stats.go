@@ -14,6 +14,10 @@ type Stats struct {
 	// Streams is the number of TSO streams opened, and Resent the number of
 	// batches that were sent again on another stream.
 	Streams, Resent int64
+	// Suspicions is how often a stream was silent for so long that others were tried
+	// beside it, Probes the number of those, and CutOvers how often one of them was
+	// faster and took its place.
+	Suspicions, Probes, CutOvers int64
 	// BadAnswers is the number of answers from PD that could not be used, and
 	// Fallbacks the number that granted timestamps a second time.
 	BadAnswers, Fallbacks int64
@@ -34,6 +38,8 @@ type counters struct {
 	rpcs, timestamps, largest atomic.Int64
 	abandoned                 atomic.Int64
 	streams, resent           atomic.Int64
+	suspicions, probes        atomic.Int64
+	cutOvers                  atomic.Int64
 	badAnswers, fallbacks     atomic.Int64
 	spent, ringFull           atomic.Int64
 }
@@ -57,6 +63,9 @@ func (c *counters) snapshot() Stats {
 		Abandoned:    c.abandoned.Load(),
 		Streams:      c.streams.Load(),
 		Resent:       c.resent.Load(),
+		Suspicions:   c.suspicions.Load(),
+		Probes:       c.probes.Load(),
+		CutOvers:     c.cutOvers.Load(),
 		BadAnswers:   c.badAnswers.Load(),
 		Fallbacks:    c.fallbacks.Load(),
 		BudgetsSpent: c.spent.Load(),

@@ -100,7 +100,7 @@ func TestRefusedStreamDoesNotBlockTheSeat(t *testing.T) {
 	var buffers bytebufferpool.Pool
 	e := newFakeEnv(nil)
 	e.budget = 300 * time.Millisecond
-	e.open = func(ctx context.Context, _, _ string) (tsoStream, error) {
+	e.open = func(ctx context.Context, _ string, _ route) (tsoStream, error) {
 		return openGRPC(ctx, conn, wire.NewTemplate(fakeCluster, ""), &buffers)
 	}
 	l := startLane(t, e)

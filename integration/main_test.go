@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tsoring/tso"
+	"github.com/tsoring/tso/integration/faults"
 	"github.com/tsoring/tso/integration/pdcluster"
 )
 
@@ -40,7 +41,8 @@ var (
 	localTSO = &shared{config: pdcluster.Config{Members: 3, Fast: true, LocalTSO: true}}
 	moving   = &shared{config: localTSO.config}
 	threeTLS = &shared{config: pdcluster.Config{Members: 3, Fast: true, TLS: true}}
-	clusters = []*shared{oneNode, three, localTSO, moving, threeTLS}
+	broken   = &shared{config: faults.Fast.Config()}
+	clusters = []*shared{oneNode, three, localTSO, moving, threeTLS, broken}
 )
 
 // start runs the cluster unless it runs already.

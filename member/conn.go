@@ -72,10 +72,17 @@ type connections struct {
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
+	// retired are connections that have been replaced, with what will close them. Guarded by mu.
+	retired map[*grpc.ClientConn]*time.Timer
 }
 
 func newConnections(dial dialer, options []grpc.DialOption) *connections {
-	return &connections{options: options, dial: dial, byURL: make(map[string]*grpc.ClientConn)}
+	return &connections{
+		options: options,
+		dial:    dial,
+		byURL:   make(map[string]*grpc.ClientConn),
+		retired: make(map[*grpc.ClientConn]*time.Timer),
+	}
 }
 
 // dialer is Config.Dial.
@@ -99,12 +106,56 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 	if conn, ok := c.byURL[normal]; ok {
 		return conn, nil
 	}
+	conn, err := c.fresh(normal)
+	if err != nil {
+		return nil, err
+	}
+	c.byURL[normal] = conn
+	return conn, nil
+}
+
+// fresh makes a connection to a URL in normal form. It never waits for the network.
+func (c *connections) fresh(normal string) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(dialTarget(normal), c.optionsFor(normal)...)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: gRPC refuses the dial options: %w", normal, err)
 	}
-	c.byURL[normal] = conn
 	return conn, nil
+}
+
+// replace puts conn in the place of the connection to a URL. What had that place is closed after grace, when all who
+// used it have had time to find out whether they have to leave it.
+func (c *connections) replace(normal string, conn *grpc.ClientConn, grace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byURL == nil {
+		_ = conn.Close() // Nothing to lose: it has just been made.
+		return
+	}
+	old := c.byURL[normal]
+	c.byURL[normal] = conn
+	if old != nil && old != conn {
+		c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
+	}
+}
+
+// forget has the next one who asks for the connection to a URL get a new one, if conn is what he would get.
+func (c *connections) forget(normal string, conn *grpc.ClientConn, grace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byURL[normal] != conn {
+		return
+	}
+	delete(c.byURL, normal)
+	c.retired[conn] = time.AfterFunc(grace, func() { c.bury(conn) })
+}
+
+// bury closes a retired connection.
+func (c *connections) bury(conn *grpc.ClientConn) {
+	c.mu.Lock()
+	delete(c.retired, conn)
+	c.mu.Unlock()
+	closeConns([]*grpc.ClientConn{conn})
 }
 
 // retain closes the connections to every URL that is not in keep, which is sorted.
@@ -125,7 +176,11 @@ func (c *connections) retain(keep []string) {
 func (c *connections) closeAll() {
 	c.mu.Lock()
 	closing := slices.Collect(maps.Values(c.byURL))
-	c.byURL = nil
+	for conn, timer := range c.retired {
+		timer.Stop()
+		closing = append(closing, conn)
+	}
+	c.byURL, c.retired = nil, nil
 	c.mu.Unlock()
 	closeConns(closing)
 }

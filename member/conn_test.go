@@ -140,3 +140,43 @@ func TestMembers_ConcurrentUse(t *testing.T) {
 	}
 	require.NotZero(t, m.Stats().Changes, "or nothing was tested")
 }
+
+func TestKeep_ReplacesTheConnection(t *testing.T) {
+	members := startMembers(t, 1)
+	url := members[0].url
+	m := open(t, Config{Seeds: []string{url}, Timeout: 50 * time.Millisecond})
+	old, err := m.Conn(url)
+	require.NoError(t, err)
+	fresh, err := m.Fresh(url)
+	require.NoError(t, err)
+	require.NotSame(t, old, fresh)
+	require.Equal(t, 1, m.Stats().Conns, "nobody shares it yet")
+
+	m.Keep(url, fresh)
+	now, err := m.Conn(url)
+	require.NoError(t, err)
+	require.Same(t, fresh, now)
+	require.NotEqual(t, connectivity.Shutdown, old.GetState(), "calls on it may still get their answers")
+	require.Eventually(t, func() bool { return old.GetState() == connectivity.Shutdown }, soon, time.Millisecond)
+	require.NotEqual(t, connectivity.Shutdown, fresh.GetState())
+}
+
+func TestKeep_CloseEndsWhatWasReplaced(t *testing.T) {
+	members := startMembers(t, 1)
+	url := members[0].url
+	m := open(t, Config{Seeds: []string{url}})
+	old, err := m.Conn(url)
+	require.NoError(t, err)
+	fresh, err := m.Fresh(url)
+	require.NoError(t, err)
+	m.Keep(url, fresh)
+	late, err := m.Fresh(url)
+	require.NoError(t, err)
+	m.Close()
+	require.Equal(t, connectivity.Shutdown, old.GetState())
+	require.Equal(t, connectivity.Shutdown, fresh.GetState())
+	m.Keep(url, late)
+	require.Equal(t, connectivity.Shutdown, late.GetState())
+	_, err = m.Fresh(url)
+	require.ErrorIs(t, err, ErrClosed)
+}

@@ -91,7 +91,10 @@ func (m *Members) runRefresh(pace *pacer) {
 func (m *Members) update() (changed bool, err error) {
 	old := m.Snapshot()
 	m.counters.refreshes.Add(1)
-	p := &poll{secure: m.secure, clusterID: old.ClusterID, log: m.log}
+	p := &poll{
+		secure: m.secure, clusterID: old.ClusterID, log: m.log,
+		patient: m.lastRound.Load().failures%patientEvery == patientEvery-1,
+	}
 	next, err := m.round(m.ctx, old.URLs, p)
 	if m.ctx.Err() != nil {
 		return false, ErrClosed
@@ -112,13 +115,21 @@ func (m *Members) update() (changed bool, err error) {
 	return changed, nil
 }
 
-// outcome wraps an error that may be nil, for an atomic pointer.
-type outcome struct{ err error }
+// outcome is how a round ended: an error that may be nil, and how many rounds in a row have failed.
+type outcome struct {
+	err      error
+	failures int
+}
 
 // note records how a round ended. Only the first failure in a row is worth a warning: rounds are repeated about once a
 // second for as long as somebody waits for a leader.
 func (m *Members) note(err error) {
-	last := m.lastRound.Swap(&outcome{err})
+	last := m.lastRound.Load()
+	now := &outcome{err: err}
+	if err != nil {
+		now.failures = last.failures + 1
+	}
+	m.lastRound.Store(now)
 	switch {
 	case err == nil && last.err == nil:
 	case err == nil:

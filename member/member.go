@@ -160,6 +160,30 @@ func (m *Members) Conn(url string) (*grpc.ClientConn, error) {
 	return m.conns.get(normal)
 }
 
+// Fresh makes another connection to a URL, which nobody shares: for when the one that Conn returns brings no answer, and
+// there is reason to ask whether another one would. The caller closes it, or gives it to Keep.
+func (m *Members) Fresh(url string) (*grpc.ClientConn, error) {
+	normal, err := ParseAddress(url, m.secure)
+	if err != nil {
+		return nil, err
+	}
+	if m.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	return m.conns.fresh(normal)
+}
+
+// Keep makes a connection from Fresh the one that Conn returns. The one before is closed after Config.Timeout, within
+// which those who have calls on it get their answers or look for another one. After Close it closes conn.
+func (m *Members) Keep(url string, conn *grpc.ClientConn) {
+	normal, err := ParseAddress(url, m.secure)
+	if err != nil {
+		_ = conn.Close() // It is none of ours.
+		return
+	}
+	m.conns.replace(normal, conn, m.cfg.Timeout)
+}
+
 // Close ends everything: it stops the loop, waits for it, and closes all connections. Callers of RefreshWait return
 // ErrClosed. It may be called more than once, also at the same time; each call returns when all is done.
 func (m *Members) Close() {

@@ -17,13 +17,14 @@ const (
 )
 
 // pacer decides when the next round may start. The first one after a quiet time starts at once. Each that failed or
-// brought nothing new doubles the pause before the next, from minBackoff to maxBackoff; one that brought news ends the
+// brought nothing new doubles the time until the next, from minBackoff to maxBackoff; one that brought news ends the
 // back-off. In any case rounds are limited to burst, then 10 a second: a cluster may flap.
 //
 // It has no clock of its own. It is used by the loop's goroutine only.
 type pacer struct {
-	backoff time.Duration // Pause after the last round.
-	ended   time.Time     // When the last round ended.
+	backoff time.Duration // From the begin of the last round to that of the next.
+	began   time.Time     // When the last round began.
+	ended   time.Time     // When it ended.
 	full    time.Time     // When the burst is fully available again; each round moves it by one refill.
 }
 
@@ -31,7 +32,7 @@ type pacer struct {
 func (p *pacer) next(now time.Time) time.Duration {
 	// With k rounds of the burst spent, full lies k refills ahead. One more needs k < burst.
 	limited := p.full.Add(-(burst - 1) * refill).Sub(now)
-	return max(p.ended.Add(jitter(p.backoff)).Sub(now), limited, 0)
+	return max(p.began.Add(jitter(p.backoff)).Sub(now), limited, 0)
 }
 
 // begin notes that a round starts.
@@ -40,6 +41,7 @@ func (p *pacer) begin(now time.Time) {
 		p.full = now
 	}
 	p.full = p.full.Add(refill)
+	p.began = now
 	if now.Sub(p.ended) > 2*maxBackoff {
 		p.backoff = 0 // Nobody asked for a while, so this is not the same trouble.
 	}

@@ -27,6 +27,7 @@ type answer struct {
 type poll struct {
 	secure    bool
 	founding  bool   // No cluster id is known yet: all who answer must agree on one.
+	patient   bool   // Members that are far shall have a chance to answer.
 	clusterID uint64 // The cluster's id; 0 accepts any, and becomes the first that is told.
 	log       *zap.Logger
 

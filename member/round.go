@@ -6,6 +6,9 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 )
 
 // How long a round goes on once it has something to go by. Until somebody answers it lasts for Config.Timeout.
@@ -21,8 +24,11 @@ const (
 	confirmGrace = 20 * time.Millisecond
 
 	// leaderGrace is how long a round waits for a member with a leader to name after another said that it has none.
-	// During an election it is better to ask again soon than to wait for a dead member.
-	leaderGrace = 200 * time.Millisecond
+	// During an election it is better to ask again soon than to wait for a member that is frozen; but one round of
+	// patientEvery in a row that brought nothing waits for members that are far.
+	leaderGrace        = 30 * time.Millisecond
+	patientLeaderGrace = 200 * time.Millisecond
+	patientEvery       = 5
 )
 
 // patience says how much longer a round waits for the remaining addresses when it enters a stage; false means it is
@@ -37,6 +43,8 @@ func (p *poll) patience(s stage) (time.Duration, bool) {
 		return 0, false
 	case s == named:
 		return confirmGrace, true
+	case p.patient:
+		return patientLeaderGrace, true
 	default:
 		return leaderGrace, true
 	}
@@ -97,5 +105,11 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 	}
 	m.counters.getMembers.Add(1)
 	// No header: members take the request from anyone, since a client asks before it can know the cluster's id.
-	return pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+	resp, err := pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+	if status.Code(err) == codes.DeadlineExceeded && conn.GetState() == connectivity.Ready {
+		// Nobody has answered in this round, and this connection seems to be in order. It may be dead without
+		// knowing, as when a gateway has forgotten it; a new one finds out.
+		m.conns.forget(url, conn, m.cfg.Timeout)
+	}
+	return resp, err
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tsoring/tso/integration/pdpath"
 )
 
 const (
@@ -127,15 +129,35 @@ func (c *Cluster) makeMembers(serverFlags []string) error {
 		c.members = append(c.members, m)
 		clientURLs[i], initial[i] = m.ClientURL, m.Name+"="+m.PeerURL
 	}
+	if err := c.makePaths(); err != nil {
+		return err
+	}
 	advertised, err := c.cfg.advertised(clientURLs)
 	if err != nil {
 		return err
 	}
 	for i, m := range c.members {
 		m.AdvertiseURL = advertised[i]
+		if m.Path != nil {
+			m.AdvertiseURL = c.cfg.scheme() + "://" + m.Path.Address()
+		}
 		m.args = append(m.flags(strings.Join(initial, ",")), serverFlags...)
 		if err := m.writeConfig(c.cfg.toml(i)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// makePaths puts a path in front of each member, if they are wanted.
+func (c *Cluster) makePaths() error {
+	if !c.cfg.Paths {
+		return nil
+	}
+	for _, m := range c.members {
+		var err error
+		if m.Path, err = pdpath.New(strings.TrimPrefix(m.ClientURL, c.cfg.scheme()+"://")); err != nil {
+			return fmt.Errorf("pdcluster: %w", err)
 		}
 	}
 	return nil
@@ -204,6 +226,11 @@ func (c *Cluster) closeOnce() error {
 		all.Go(func() { errs[i] = m.close() })
 	}
 	all.Wait()
+	for _, m := range c.members {
+		if m.Path != nil {
+			m.Path.Close()
+		}
+	}
 	c.ports.release()
 	return errors.Join(errors.Join(errs...), os.RemoveAll(c.dir))
 }

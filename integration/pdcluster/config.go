@@ -34,6 +34,10 @@ type Config struct {
 	// from it; they go on as long as another advertised address works. It may be
 	// called again with other URLs if the first ports turn out to be taken.
 	AdvertiseClientURLs func(clientURLs []string) ([]string, error)
+	// Paths puts a [pdpath.Path] in front of each member, where tests can break what
+	// lies between their own process and the member, see [Member].Path. Members pass
+	// whatever happens to clients. It takes the place of AdvertiseClientURLs.
+	Paths bool
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -42,6 +46,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Members < 0 {
 		return c, fmt.Errorf("pdcluster: Members is %d, must not be negative", c.Members)
+	}
+	if c.Paths && c.AdvertiseClientURLs != nil {
+		return c, errors.New("pdcluster: Paths and AdvertiseClientURLs exclude each other")
 	}
 	return c, nil
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tsoring/tso/integration/pdpath"
 )
 
 // terminateGrace is how long a member may take to shut down after SIGTERM. An
@@ -28,6 +30,8 @@ type Member struct {
 	AdvertiseURL string
 	// PeerURL is where the process listens for other members.
 	PeerURL string
+	// Path is what lies in front of AdvertiseURL; nil unless Config.Paths was set.
+	Path *pdpath.Path
 	// DC is the member's dc-location, empty without Local TSO.
 	DC string
 	// LogPath is PD's log.

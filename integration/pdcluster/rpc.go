@@ -29,7 +29,7 @@ func (m *Member) ask(ctx context.Context, do func(context.Context, pdpb.PDClient
 	return do(ctx, pdpb.NewPDClient(conn))
 }
 
-func (m *Member) dial() (*grpc.ClientConn, error) {
+func (m *Member) dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	u, err := url.Parse(m.ClientURL)
 	if err != nil {
 		return nil, fmt.Errorf("pdcluster: %w", err)
@@ -42,7 +42,8 @@ func (m *Member) dial() (*grpc.ClientConn, error) {
 		}
 		transport = credentials.NewTLS(config)
 	}
-	return grpc.NewClient(u.Host, grpc.WithTransportCredentials(transport), grpc.WithNoProxy())
+	opts = append(opts, grpc.WithTransportCredentials(transport), grpc.WithNoProxy())
+	return grpc.NewClient(u.Host, opts...)
 }
 
 // members returns what m knows about the cluster.
@@ -75,11 +76,7 @@ func (m *Member) Timestamp(ctx context.Context, dc string) (uint64, error) {
 			return err
 		}
 		// An error of Send is the stream's, which Recv tells.
-		_ = stream.Send(&pdpb.TsoRequest{
-			Header:     &pdpb.RequestHeader{ClusterId: m.cluster.clusterID.Load()},
-			Count:      1,
-			DcLocation: dc,
-		})
+		_ = stream.Send(m.cluster.request(dc))
 		resp, err := stream.Recv()
 		if err != nil {
 			return err
@@ -91,6 +88,15 @@ func (m *Member) Timestamp(ctx context.Context, dc string) (uint64, error) {
 		return 0, fmt.Errorf("pdcluster: timestamp of %s from %s: %w", dc, m.Name, err)
 	}
 	return t, nil
+}
+
+// request asks for one timestamp.
+func (c *Cluster) request(dc string) *pdpb.TsoRequest {
+	return &pdpb.TsoRequest{
+		Header:     &pdpb.RequestHeader{ClusterId: c.clusterID.Load()},
+		Count:      1,
+		DcLocation: dc,
+	}
 }
 
 func compose(resp *pdpb.TsoResponse) (uint64, error) {

@@ -96,6 +96,12 @@ func Classify(err error) Class {
 	return classifyPlain(err)
 }
 
+// Unreachable reports whether a gRPC call or stream ended because there is no connection, or none any more.
+func Unreachable(err error) bool {
+	st, isStatus := statusOf(err)
+	return isStatus && st.Code() == codes.Unavailable
+}
+
 // ClassifyHeader returns the class of the error in a response's header. A header without an error, also one that is
 // present but says OK and nothing else, is of the class None.
 func ClassifyHeader(e *pdpb.Error) Class {

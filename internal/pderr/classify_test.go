@@ -132,3 +132,10 @@ func TestClass_Predicates(t *testing.T) {
 	require.Equal(t, "invalid class", Class(-1).String())
 	require.Equal(t, "invalid class", Class(1000).String())
 }
+
+func TestUnreachable(t *testing.T) {
+	require.True(t, Unreachable(fmt.Errorf("stream: %w", status.Error(codes.Unavailable, "connection refused"))))
+	require.False(t, Unreachable(status.Error(codes.Unknown, "not leader")))
+	require.False(t, Unreachable(io.EOF))
+	require.False(t, Unreachable(nil))
+}

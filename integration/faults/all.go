@@ -1,0 +1,36 @@
+package faults
+
+import "time"
+
+// All returns every row, as `make faults` runs them. Local TSO comes last: its
+// allocators take a minute to be where their dc-locations are.
+func All() []Row {
+	forwarding := Options{Forwarding: true}
+	keepalive := Options{Keepalive: true}
+	both := Options{Forwarding: true, Keepalive: true}
+	proxy := Options{FollowerProxy: true}
+	const path, processes = 10 * time.Second, 10 * time.Second
+	return []Row{
+		LeaderTransferred(),
+		LeaderResigned(),
+		LeaderTerminated(),
+		LeaderKilled(),
+		LeaderFrozen(processes),
+		AllRestarted(),
+		PathHeld(path, Options{}),
+		PathHeld(path, forwarding).With("forwarding", forwarding),
+		PathHeld(2*path, keepalive).With("keepalive 10/3 s", keepalive),
+		PathHeld(2*path, both).With("forwarding, keepalive 10/3 s", both),
+		ConnectionDead(),
+		ConnectionDead().With("keepalive 10/3 s", keepalive),
+		PathRefused(path, Options{}),
+		PathRefused(path, forwarding).With("forwarding", forwarding),
+		EverythingReset(),
+		LeaderTransferred().With("follower proxy", proxy),
+		LeaderKilled().With("follower proxy", proxy),
+		LeaderKilled().On(Default),
+		LeaderFrozen(2 * processes).On(Default),
+		OtherAllocatorKilled(),
+		LeaderKilled().On(Local),
+	}
+}

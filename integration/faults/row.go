@@ -1,0 +1,45 @@
+package faults
+
+import (
+	"context"
+	"time"
+
+	"github.com/tsoring/tso/integration/pdcluster"
+)
+
+// Kind is a kind of cluster. Rows of one kind can share a cluster.
+type Kind int
+
+const (
+	// Fast has three members that elect a leader in 2-3 s, and paths in front of them.
+	Fast Kind = iota
+	// Default has PD's own timing.
+	Default
+	// Local has Local TSO.
+	Local
+)
+
+// Config returns how to start a cluster of this kind.
+func (k Kind) Config() pdcluster.Config {
+	return pdcluster.Config{Members: 3, Fast: k != Default, LocalTSO: k == Local, Paths: true}
+}
+
+// Row is one fault.
+type Row struct {
+	// Name is what the table calls it.
+	Name string
+	// Cluster is where it happens.
+	Cluster Kind
+	// Options are those of the clients.
+	Options Options
+	// Times is how often it happens in a run; 0 stands for once.
+	Times int
+	// Target is what our client may add to the floor.
+	Target time.Duration
+	// Errors are permitted, because the fault lasts longer than a call may.
+	Errors bool
+
+	// hit makes the fault happen and returns when it is over, or when it has done
+	// what there is to do and clients have to live with it.
+	hit func(ctx context.Context, s *stage) error
+}

@@ -1,0 +1,283 @@
+package tso
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tsoring/tso/internal/pderr"
+	"github.com/tsoring/tso/internal/wire"
+)
+
+// A stream that is silent may be slow, or dead: a gateway has forgotten the
+// connection, a cable is out. Nothing tells the two apart but an answer. So when an
+// RPC is unanswered for longer than it should take, the lane does not give the
+// stream up, but tries others beside it: each on a connection of its own, with a
+// request for one timestamp that nobody gets. If the stream answers meanwhile, the
+// others are dropped and nothing has happened. If one of them is faster, the lane
+// cuts over to it: all that is unanswered moves, in order, and what the old stream
+// may still bring is not read. So at any time one stream answers, and the order of
+// timestamps holds.
+
+// minPatience is the least time after which a silent stream is suspected. PD may
+// sleep 50 ms when its timestamps of a moment run out, and a false alarm costs it a
+// connection.
+const minPatience = 100 * time.Millisecond
+
+// patienceInRoundTrips is how many times as long as lately an answer may take.
+const patienceInRoundTrips = 8
+
+// The pauses between rounds of tries: short at first, when a new connection is what
+// it takes, and while tries fail at once, because who is refused finds out soon when he
+// is not any more; and longer while they hang, such that thousands of clients do no
+// harm to a PD that is frozen.
+const (
+	minRescuePause = 100 * time.Millisecond
+	maxRescuePause = time.Second
+)
+
+// runPause is the pause of the run goroutine while others look for a stream.
+const runPause = 500 * time.Millisecond
+
+// staleAfter is the age from which a stream that has won is not used any more,
+// because the lane went on with another one.
+const staleAfter = time.Second
+
+// homeInterval is how often a lane whose requests are forwarded tries to do without,
+// and how often one that has no calls asks its member for its health.
+const homeInterval = time.Second
+
+// errCutOver is why a stream has ended that was not given up for any fault of
+// its own.
+var errCutOver = errors.New("another connection answers faster")
+
+// suspicion is that the lane's stream does not work, from when it arises until an
+// answer comes or another stream takes its place.
+type suspicion struct {
+	ctx    context.Context // the tries that it leads to
+	cancel context.CancelFunc
+}
+
+// suspect has the lane look for another stream. Any goroutine may call it.
+func (l *lane) suspect() {
+	if l.suspicion.Load() != nil {
+		return
+	}
+	s := &suspicion{}
+	s.ctx, s.cancel = context.WithCancel(l.ctx)
+	if !l.suspicion.CompareAndSwap(nil, s) {
+		s.cancel()
+		return
+	}
+	l.env.stats.suspicions.Add(1)
+	select {
+	case l.alarm <- struct{}{}:
+	default:
+	}
+}
+
+// trust ends a suspicion: an answer has come. On the run goroutine.
+func (l *lane) trust(s *suspicion) {
+	if l.suspicion.CompareAndSwap(s, nil) {
+		s.cancel()
+	}
+}
+
+// watch looks for other streams whenever there is a suspicion, until the lane is
+// closed.
+func (l *lane) watch() {
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-l.alarm:
+		}
+		if s := l.suspicion.Load(); s != nil {
+			l.rescue(s)
+		}
+	}
+}
+
+// rescue tries all routes, again and again, until one of them answers or the
+// suspicion has ended.
+func (l *lane) rescue(s *suspicion) {
+	var racing sync.WaitGroup
+	defer racing.Wait()
+	defer s.cancel()
+	var hanging atomic.Int32
+	won := make(chan *attempt)
+	for pause := minRescuePause; ; pause = nextRescuePause(pause, hanging.Load()) {
+		l.env.refresh()
+		for _, r := range l.routes() {
+			hanging.Add(1)
+			racing.Go(func() {
+				l.race(s.ctx, r, won)
+				hanging.Add(-1)
+			})
+		}
+		timer := time.NewTimer(pause + rand.N(pause/4))
+		select {
+		case <-s.ctx.Done():
+		case <-timer.C:
+		case a := <-won:
+			if l.suspicion.CompareAndSwap(s, nil) {
+				l.cutOver(a)
+			} else {
+				a.drop(errCutOver)
+			}
+		}
+		timer.Stop()
+		if s.ctx.Err() != nil || l.suspicion.Load() != s {
+			return
+		}
+	}
+}
+
+func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
+	if hanging == 0 {
+		return minRescuePause
+	}
+	return min(2*pause, maxRescuePause)
+}
+
+// race tries one route, and reports if it has brought an answer before ctx ends.
+func (l *lane) race(ctx context.Context, r route, won chan<- *attempt) {
+	sleep(ctx, l.env.pace.reserve(l.env.now(), true))
+	if ctx.Err() != nil {
+		return
+	}
+	a, err := l.prove(ctx, r)
+	if err != nil {
+		if pderr.Classify(err).RefreshesMembers() {
+			l.env.refresh()
+		}
+		return
+	}
+	select {
+	case won <- a:
+	case <-ctx.Done():
+		a.drop(errCutOver)
+	}
+}
+
+// prove opens a stream on a new connection and has it answer a request that nobody
+// waits for. It gives up when ctx or the RPC timeout ends; the stream lives longer.
+func (l *lane) prove(ctx context.Context, r route) (*attempt, error) {
+	l.env.stats.probes.Add(1)
+	life, cancel := context.WithCancelCause(l.ctx)
+	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
+	stream, conn, err := l.env.fresh(life, l.dc, r)
+	if err != nil {
+		cancel(err)
+		return nil, err
+	}
+	a := &attempt{route: r, cancel: cancel, stream: stream, conn: conn}
+	err = l.roundTrip(stream)
+	if inTime := late.Stop(); !release() || !inTime {
+		err = errors.Join(err, context.Cause(life))
+	}
+	if err != nil {
+		a.drop(err)
+		return nil, err
+	}
+	a.proved = l.env.now()
+	return a, nil
+}
+
+// roundTrip asks for a timestamp and throws it away.
+func (l *lane) roundTrip(stream tsoStream) error {
+	if err := stream.Send(1); err != nil {
+		return err
+	}
+	var response wire.Response
+	if err := stream.Recv(&response); err != nil {
+		return err
+	}
+	return response.Check(1, l.env.clusterID())
+}
+
+// cutOver makes a, which has proved itself, the lane's next stream, and ends the one
+// that is, or is being opened. Here a is offered before the look at what is dialed;
+// in connect what is dialed is published before the look at what is offered. So an
+// attempt that begins meanwhile does not keep a from being used.
+func (l *lane) cutOver(a *attempt) {
+	for offered := false; !offered; {
+		select {
+		case l.proved <- a:
+			offered = true
+		case stale := <-l.proved:
+			stale.drop(errCutOver)
+		}
+	}
+	if current := l.dialed.Load(); current != nil && current != a {
+		current.cancel(errCutOver)
+	}
+	select {
+	case l.poke <- struct{}{}:
+	default:
+	}
+}
+
+// takeProved returns a stream that has won, if there is one that is worth having.
+func (l *lane) takeProved() *attempt {
+	select {
+	case a := <-l.proved:
+		return l.stillGood(a)
+	default:
+		return nil
+	}
+}
+
+func (l *lane) stillGood(a *attempt) *attempt {
+	if l.outdated(a) || l.env.now()-a.proved > int64(staleAfter) {
+		a.drop(errMoved)
+		return nil
+	}
+	return a
+}
+
+// patrol runs where requests may be forwarded. Each second it sees whether a lane
+// whose requests are can do without, and whether the member of one that has no calls
+// is well.
+func (l *lane) patrol() {
+	ticker := time.NewTicker(homeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		a := l.dialed.Load()
+		switch {
+		case a == nil || l.suspicion.Load() != nil:
+		case !a.isDirect():
+			l.tryHome(a)
+		case l.idle():
+			l.checkHealth(a)
+		}
+	}
+}
+
+// tryHome goes back to the direct route if that works.
+func (l *lane) tryHome(a *attempt) {
+	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
+	defer cancel()
+	if home, err := l.prove(ctx, direct(a.target)); err == nil {
+		l.cutOver(home)
+	}
+}
+
+// checkHealth asks the lane's member whether it is well, so that an idle lane has found
+// another way before the first call needs it.
+func (l *lane) checkHealth(a *attempt) {
+	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
+	defer cancel()
+	if err := l.env.health(ctx, a.target); err != nil && l.ctx.Err() == nil && l.dialed.Load() == a {
+		l.suspect()
+	}
+}

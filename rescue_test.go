@@ -1,0 +1,214 @@
+package tso
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tsoring/tso/tsotest"
+)
+
+// silentLane is a lane whose stream s does not answer r, and whose next probe comes
+// out of probes.
+func silentLane(t *testing.T) (l *lane, e *fakeEnv, s *fakeStream, r *request, probes chan *fakeStream) {
+	ss := newStreams()
+	probes = make(chan *fakeStream, 1000)
+	e = newFakeEnv(ss.open)
+	e.probe = func(via route) tsoStream {
+		p := newFakeStream(via.via)
+		probes <- p
+		return p
+	}
+	l = startLane(t, e)
+	s = <-ss.opened
+	synctest.Wait()
+	r = pushNew(t, l, context.Background())
+	require.EqualValues(t, 1, <-s.sent)
+	return l, e, s, r, probes
+}
+
+func TestSilentStreamIsLeftForOneThatAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, e, s, first, probes := silentLane(t)
+		began := time.Now()
+		second := pushNew(t, l, context.Background())
+		require.EqualValues(t, 1, <-s.sent, "two may be under way")
+		third := pushNew(t, l, context.Background())
+
+		p := <-probes
+		require.LessOrEqual(t, time.Since(began), minPatience+2*l.tick)
+		require.EqualValues(t, 1, <-p.sent, "the probe")
+		p.grant(base, 1)
+		<-s.closed
+		require.EqualValues(t, 1, <-p.sent)
+		require.EqualValues(t, 1, <-p.sent, "what was unanswered moves, in order")
+		s.grant(base-1, 1) // too late: nobody reads it
+		p.grant(base+1, 1)
+		p.grant(base+2, 1)
+		require.EqualValues(t, 1, <-p.sent)
+		p.grant(base+3, 1)
+		for i, r := range []*request{first, second, third} {
+			requireTS(t, base+1+uint64(i), r)
+		}
+		require.EqualValues(t, 1, e.conns.kept.Load())
+		require.Zero(t, e.conns.dropped.Load())
+		require.EqualValues(t, 1, e.stats.cutOvers.Load())
+		require.Less(t, time.Since(began), minPatience+3*l.tick)
+	})
+}
+
+func TestFalseAlarmChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, e, s, r, probes := silentLane(t)
+		p := <-probes
+		require.EqualValues(t, 1, <-p.sent)
+		s.grant(base, 1)
+		requireTS(t, base, r)
+		<-p.closed
+		synctest.Wait()
+		require.EqualValues(t, 1, e.conns.dropped.Load())
+		require.Zero(t, e.stats.cutOvers.Load())
+		require.Nil(t, l.suspicion.Load())
+
+		next := pushNew(t, l, context.Background())
+		require.EqualValues(t, 1, <-s.sent, "the stream goes on")
+		s.grant(base+1, 1)
+		requireTS(t, base+1, next)
+	})
+}
+
+func TestPatienceGrowsWithTheRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, e, s, r, _ := silentLane(t)
+		time.Sleep(90 * time.Millisecond)
+		s.grant(base, 1)
+		requireTS(t, base, r)
+		suspected := e.stats.suspicions.Load()
+		r = pushNew(t, l, context.Background())
+		<-s.sent
+		time.Sleep(600 * time.Millisecond)
+		require.Equal(t, suspected, e.stats.suspicions.Load(), "less than eight round trips")
+		time.Sleep(300 * time.Millisecond)
+		require.Equal(t, suspected+1, e.stats.suspicions.Load())
+		s.grant(base+1, 1)
+		requireTS(t, base+1, r)
+	})
+}
+
+func TestProbesEndWithTheLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, e, _, r, probes := silentLane(t)
+		p := <-probes
+		<-p.sent
+		time.Sleep(time.Second)
+		l.close(ErrClosed)
+		e.running.Wait()
+		_, _, err := r.Wait()
+		require.ErrorIs(t, err, ErrClosed)
+		require.Equal(t, e.stats.probes.Load(), e.conns.dropped.Load())
+		require.Zero(t, e.conns.kept.Load())
+	})
+}
+
+func TestProbeThatIsTooLateIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, e, s, r, probes := silentLane(t)
+		p := <-probes
+		<-p.sent
+		time.Sleep(e.timeout) // and the stream is given up
+		<-s.closed
+		<-p.closed
+		synctest.Wait()
+		require.EqualValues(t, 1, e.conns.dropped.Load())
+		l.close(ErrClosed)
+		_, _, err := r.Wait()
+		require.ErrorIs(t, err, ErrClosed)
+	})
+}
+
+// underLoad requires that the calls of some goroutines all succeed while fault does
+// what it does.
+func underLoad(t *testing.T, c Client, fault func()) {
+	stop := load(t, c, 8)
+	defer stop()
+	requireServed(t, c)
+	fault()
+	requireServed(t, c)
+}
+
+// requireServed requires that calls come to their end within a second or two, on a
+// machine that may have other things to do.
+func requireServed(t *testing.T, c Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_, _, err := c.GetTS(ctx)
+	require.NoError(t, err)
+}
+
+func TestDeadConnectionIsReplaced(t *testing.T) {
+	s := tsotest.New(t)
+	c := newTestClient(t, s, WithCustomTimeoutOption(time.Minute))
+	for range 3 {
+		underLoad(t, c, func() { require.NoError(t, s.SilenceConns(0)) })
+	}
+	require.GreaterOrEqual(t, c.Stats().CutOvers, int64(3))
+}
+
+func TestDeadConnectionOfAnIdleClientIsReplaced(t *testing.T) {
+	s := tsotest.New(t)
+	c := newTestClient(t, s, WithCustomTimeoutOption(time.Minute))
+	requireServed(t, c)
+	require.NoError(t, s.SilenceConns(0))
+	requireServed(t, c)
+}
+
+func TestForwardingWhileTheLeaderCannotBeReached(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s, WithForwardingOption(true))
+	underLoad(t, c, func() {
+		require.NoError(t, s.CutPath(0))
+		requireServed(t, c)
+		members := s.Stats().Members
+		require.NotZero(t, members[1].Requests+members[2].Requests)
+		require.NoError(t, s.HealPath(0))
+		requireDirect(t, s)
+	})
+}
+
+// requireDirect waits until only the leader, member 0, is asked.
+func requireDirect(t *testing.T, s *tsotest.Server) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		m := s.Stats().Members
+		return m[0].OpenStreams > 0 && m[1].OpenStreams == 0 && m[2].OpenStreams == 0
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestForwardingBeforeTheFirstCallNeedsIt(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s, WithForwardingOption(true))
+	requireServed(t, c)
+	require.NoError(t, s.CutPath(0))
+	require.Eventually(t, func() bool { return c.Stats().CutOvers > 0 }, 10*time.Second, 10*time.Millisecond,
+		"the leader does not say that it is well")
+	began := time.Now()
+	requireServed(t, c)
+	require.Less(t, time.Since(began), minPatience)
+}
+
+func TestCallsWaitForAPathThatIsCut(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	underLoad(t, c, func() {
+		require.NoError(t, s.CutPath(0))
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		_, _, err := c.GetTS(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NoError(t, s.HealPath(0))
+	})
+}

@@ -1,0 +1,67 @@
+package tso
+
+import "slices"
+
+// route is a way to the member that serves a dc-location.
+type route struct {
+	// target is the URL of that member.
+	target string
+	// via is the URL of the member to connect to: the target itself, or another
+	// one that forwards.
+	via string
+}
+
+// forwardedHost is the metadata that tells a member to pass a stream on to another
+// one (PD, pkg/utils/grpcutil).
+const forwardedHost = "pd-forwarded-host"
+
+func direct(target string) route { return route{target: target, via: target} }
+
+func (r route) isDirect() bool { return r.target == r.via }
+
+// String says where an answer comes from.
+func (r route) String() string {
+	if r.isDirect() {
+		return r.target
+	}
+	return r.target + " through " + r.via
+}
+
+// routes returns all ways to the member that serves the lane, the direct one first.
+// Without forwarding that is the only one.
+func (l *lane) routes() []route {
+	target := l.env.target(l.dc)
+	if target == "" {
+		return nil
+	}
+	all := []route{direct(target)}
+	if l.env.forwarding {
+		for _, via := range l.env.members() {
+			if via != target {
+				all = append(all, route{target: target, via: via})
+			}
+		}
+	}
+	return all
+}
+
+// spread returns the members that requests are to be spread over, nil if they go to
+// the leader: with the TSO follower proxy on, all members take requests of the
+// global scope, and pass them on.
+func (l *lane) spread() []string {
+	if l.dc != globalDC || !l.env.proxy.Load() {
+		return nil
+	}
+	if all := l.env.members(); len(all) > 1 {
+		return all
+	}
+	return nil
+}
+
+// outdated reports whether a leads where the lane should not go any more. While no
+// member is known to serve the dc-location, as in the list of a PD leader that has just
+// been elected, the one before may still do.
+func (l *lane) outdated(a *attempt) bool {
+	target := l.env.target(l.dc)
+	return target != "" && a.target != target || !a.rescued() && !slices.Equal(a.spread, l.spread())
+}

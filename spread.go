@@ -1,0 +1,100 @@
+package tso
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/tsoring/tso/internal/wire"
+)
+
+// spreadRetry is after how long a lane goes back to spreading its requests that has
+// had to do without because a member did not answer. Members are looked at as often.
+const spreadRetry = time.Minute
+
+// spreadGrace is how long a member has to open a stream before it is left out.
+const spreadGrace = 200 * time.Millisecond
+
+// spreadStream is a stream to several members, each of which passes requests on to the
+// leader: the TSO follower proxy. A request goes to one of them at random. Members do
+// not know of each other's requests, so that only one may be unanswered at a time for
+// the answers to be in order.
+type spreadStream struct {
+	streams []tsoStream
+	turns   chan int // the streams of the unanswered requests, in order
+	last    int      // the stream of the last request; of the send side
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+}
+
+// openSpread opens streams to target through each of the members, without those that do
+// not open one in time.
+func openSpread(ctx context.Context, target string, members []string,
+	open func(context.Context, route) (tsoStream, error),
+) (tsoStream, error) {
+	s := &spreadStream{turns: make(chan int, maxInFlight)}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	opened, errs := make([]tsoStream, len(members)), make([]error, len(members))
+	var opening sync.WaitGroup
+	for i, via := range members {
+		opening.Go(func() {
+			opened[i], errs[i] = openInTime(s.ctx, route{target: target, via: via}, open)
+		})
+	}
+	opening.Wait()
+	for _, stream := range opened {
+		if stream != nil {
+			s.streams = append(s.streams, stream)
+		}
+	}
+	if len(s.streams) == 0 {
+		err := errors.Join(errs...)
+		s.cancel(err)
+		return nil, err
+	}
+	return s, nil
+}
+
+func openInTime(ctx context.Context, r route, open func(context.Context, route) (tsoStream, error)) (tsoStream, error) {
+	life, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(spreadGrace, func() { cancel(errDialTimeout) })
+	stream, err := open(life, r)
+	if !late.Stop() || err != nil {
+		cancel(errDialTimeout)
+		return nil, errors.Join(err, context.Cause(life))
+	}
+	return stream, nil
+}
+
+// Send implements tsoStream.
+func (s *spreadStream) Send(count uint32) error {
+	s.last = rand.IntN(len(s.streams))
+	s.turns <- s.last // never blocks: there are fewer unanswered
+	return s.streams[s.last].Send(count)
+}
+
+// Retire implements tsoStream.
+func (s *spreadStream) Retire(unanswered int) {
+	for i, stream := range s.streams {
+		if i == s.last {
+			stream.Retire(unanswered)
+		} else {
+			stream.Retire(0)
+		}
+	}
+}
+
+// Recv implements tsoStream.
+func (s *spreadStream) Recv(r *wire.Response) error {
+	select {
+	case turn := <-s.turns:
+		return s.streams[turn].Recv(r)
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
+}
+
+// Close implements tsoStream. The streams end with the context that they live in.
+func (s *spreadStream) Close(cause error) { s.cancel(cause) }

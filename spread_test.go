@@ -1,0 +1,75 @@
+package tso
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tsoring/tso/tsotest"
+)
+
+func requireSpread(t *testing.T, s *tsotest.Server, members ...int) {
+	t.Helper()
+	before := s.Stats().Members
+	require.Eventually(t, func() bool {
+		now := s.Stats().Members
+		for _, i := range members {
+			if now[i].Requests == before[i].Requests {
+				return false
+			}
+		}
+		return true
+	}, 10*time.Second, time.Millisecond)
+}
+
+func TestFollowerProxySpreadsRequestsOverAllMembers(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	underLoad(t, c, func() {
+		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, true))
+		requireSpread(t, s, 0, 1, 2)
+
+		// A member that comes later is asked too.
+		added, err := s.AddMember()
+		require.NoError(t, err)
+		_, err = c.GetAllMembers(t.Context())
+		require.NoError(t, err)
+		requireSpread(t, s, added)
+
+		// The streams go to the new leader's at once.
+		require.NoError(t, s.MoveLeader(1))
+		requireServed(t, c)
+		requireSpread(t, s, 0, 1, 2)
+
+		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, false))
+		require.Eventually(t, func() bool {
+			m := s.Stats().Members
+			return m[1].OpenStreams > 0 && m[0].OpenStreams+m[2].OpenStreams+m[added].OpenStreams == 0
+		}, 10*time.Second, time.Millisecond, "off means off")
+	})
+}
+
+func TestFollowerProxyToggledUnderLoad(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	underLoad(t, c, func() {
+		toggle := time.NewTicker(100 * time.Millisecond)
+		defer toggle.Stop()
+		for i := range 20 {
+			<-toggle.C
+			require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, i%2 == 0))
+		}
+	})
+}
+
+func TestFollowerProxyWithoutAMemberThatIsSilent(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, true))
+	underLoad(t, c, func() {
+		requireSpread(t, s, 1, 2)
+		require.NoError(t, s.CutPath(2))
+		requireServed(t, c)
+	})
+}
