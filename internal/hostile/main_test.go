@@ -90,7 +90,7 @@ func (c *callers) call(log *history.Log, get func() (int64, int64, error), allow
 			return
 		default:
 		}
-		time.Sleep(time.Millisecond) // a bubble's clock stands still while anybody runs
+		time.Sleep(3 * time.Millisecond) // a bubble's clock stands still while anybody runs
 		start := log.Start()
 		ts, err := compose(get())
 		switch {

@@ -62,17 +62,17 @@ func TestServerThatFailsForEverIsNotStormed(t *testing.T) {
 // for a leader that is not there.
 func TestHundredClientsWithoutALeaderAskRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, tsotest.WithMembers(3))
+		s := newServer(t, tsotest.WithMembers(2))
 		const clients = 100
 		var calls []*callers
 		for range clients {
 			c := newClient(t, s, tso.WithRequestBudget(time.Minute))
 			getTS(t, c)
-			calls = append(calls, startCallers(t, 3, every(c), nil))
+			calls = append(calls, startCallers(t, 1, every(c), nil))
 		}
 		s.DropLeader()
 		before := s.Stats()
-		for second := range uint64(10) {
+		for second := range uint64(4) {
 			time.Sleep(time.Second)
 			now := s.Stats()
 			bound := clients * (50 + 10*second)
