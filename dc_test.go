@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tsoring/tso/internal/history"
@@ -172,4 +173,24 @@ func TestCloseRacesNewDCs(t *testing.T) {
 		c.Close()
 		wg.Wait()
 	}
+}
+
+func TestListWithoutTheDCKeepsItsStream(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3), tsotest.WithDCs("dc-1"))
+	c := newTestClient(t, s)
+	_, _, err := c.GetLocalTS(t.Context(), "dc-1")
+	require.NoError(t, err)
+	streams := c.Stats().Streams
+
+	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
+		resp.TsoAllocatorLeaders = nil
+		return nil
+	})
+	_, err = c.GetAllMembers(t.Context())
+	require.NoError(t, err)
+	for range 100 {
+		_, _, err := c.GetLocalTS(t.Context(), "dc-1")
+		require.NoError(t, err)
+	}
+	require.Equal(t, streams, c.Stats().Streams)
 }

@@ -175,7 +175,8 @@ func (l *lane) prove(ctx context.Context, r route) (*attempt, error) {
 		cancel(err)
 		return nil, err
 	}
-	a := &attempt{route: r, cancel: cancel, stream: stream, conn: conn}
+	over := l.spread()
+	a := &attempt{route: r, over: over, partial: over != nil, cancel: cancel, stream: stream, conn: conn}
 	err = l.roundTrip(stream)
 	if inTime := late.Stop(); !release() || !inTime {
 		err = errors.Join(err, context.Cause(life))
