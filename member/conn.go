@@ -32,6 +32,10 @@ const (
 	// bandwidth with a ping on every read, which costs some 10 µs per round trip; a timestamp needs 30 bytes.
 	windowSize = 64 << 10
 
+	// maxHeadersSize is how large the headers of a call may be, an error's text included. grpc-go's own limit lets a
+	// server that has gone mad fill 16 MiB a call.
+	maxHeadersSize = 64 << 10
+
 	// maxMembersSize is how large an answer to GetMembers may be. It is far above what any cluster sends.
 	maxMembersSize = 16 << 20
 )
@@ -59,6 +63,7 @@ func dialOptions(creds credentials.TransportCredentials, callers []grpc.DialOpti
 		}),
 		grpc.WithStaticStreamWindowSize(windowSize),
 		grpc.WithStaticConnWindowSize(windowSize),
+		grpc.WithMaxHeaderListSize(maxHeadersSize),
 	}
 	return append(ours, callers...)
 }
