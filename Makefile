@@ -19,6 +19,7 @@ CALLERS ?=
 DURATION ?=
 FUZZTIME ?= 30s
 COUNT ?= 5
+ONLY ?=
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -86,6 +87,10 @@ bench-busy: ## The same in a process that has more work than processors
 .PHONY: bench-parts
 bench-parts: ## Benchmark the ring and the wheel beside what the standard library has
 	go test -run '^$$' -bench . ./ring ./internal/wheel
+
+.PHONY: faults
+faults: ## Break real PD clusters, with PD's own client beside ours, and keep the table: ONLY='frozen,reset'
+	cd integration && go run ./cmd/tso-faults --results results --only '$(ONLY)'
 
 .PHONY: lint
 lint: .bin/golangci-lint ## Run the analysers

@@ -52,6 +52,8 @@ func TestFault_LeaderFrozen(t *testing.T) { requireRidden(t, faults.LeaderFrozen
 
 func TestFault_AllRestarted(t *testing.T) { requireRidden(t, faults.AllRestarted()) }
 
+func TestFault_AllReaddressed(t *testing.T) { requireRidden(t, faults.AllReaddressed()) }
+
 func TestFault_ConnectionDead(t *testing.T) { requireRidden(t, faults.ConnectionDead()) }
 
 func TestFault_EverythingReset(t *testing.T) { requireRidden(t, faults.EverythingReset()) }
