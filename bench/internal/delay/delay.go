@@ -101,6 +101,7 @@ const (
 // forward copies one direction, and ends both when one side is gone.
 func (p *Path) forward(dst, src net.Conn) {
 	defer dst.Close()
+	Sharp()
 	chunks := make(chan chunk, underWay)
 	p.ended.Go(func() { p.receive(src, chunks) })
 	failed := false
@@ -130,7 +131,7 @@ func (p *Path) receive(src net.Conn, chunks chan<- chunk) {
 	}
 }
 
-// sleepUntil returns at t, or some tens of microseconds after it.
+// sleepUntil returns at t, or some microseconds after it.
 func sleepUntil(t time.Time) {
 	for d := time.Until(t); d > 0; d = time.Until(t) {
 		Sleep(d)
