@@ -78,9 +78,7 @@ func Start(ctx context.Context, role string, args ...string) (*Process, error) {
 	}
 	p := &Process{command: exec.Command(self)}
 	p.close = sync.OnceValue(p.closeOnce)
-	// A child sleeps in system calls, and each of them takes a processor of Go's for a
-	// while: with many nobody waits.
-	p.command.Env = append(os.Environ(), variable+"="+string(text), "GOMAXPROCS=16")
+	p.command.Env = append(os.Environ(), variable+"="+string(text))
 	p.command.Stderr = os.Stderr
 	if err := p.start(ctx); err != nil {
 		return nil, fmt.Errorf("child: %s: %w", role, err)
