@@ -77,6 +77,9 @@ func (b *Busy) serve(w *worker, steps int, period time.Duration) {
 		due += time.Duration(rand.ExpFloat64() * float64(period))
 		now := time.Since(began)
 		due = max(due, now-backlog)
+		if due <= now {
+			runtime.Gosched() // the end of a task is the end of a turn
+		}
 		late.sleep(due - now)
 	}
 }
