@@ -99,7 +99,7 @@ func sectionOf(s scenario.Scenario, results []result.Result) (section, bool) {
 		return section{}, false // it has not come to this
 	}
 	ours := names[0]
-	sec := section{scenario: s, columns: columnsFor(cells[ours])}
+	sec := section{scenario: s, columns: columnsFor(s, cells[ours])}
 	for _, name := range names {
 		sec.add(name, false, func(col column) string { return medianOf(cells[name], col) })
 	}
@@ -117,10 +117,16 @@ func (s *section) add(name string, ratio bool, value func(column) string) {
 	s.rows = append(s.rows, r)
 }
 
+// queueColumns are all there is to say about queues.
+var queueColumns = []column{columns[0], {"CPU/op", func(r result.Result) float64 { return r.CPUPerOp }, latency}, columns[5], columns[6]}
+
 // columnsFor returns the columns that have something to show.
-func columnsFor(c result.Cell) []column {
-	if c[0].Calls == 0 {
+func columnsFor(s scenario.Scenario, c result.Cell) []column {
+	switch {
+	case s.Idle:
 		return idleColumns
+	case s.Queue:
+		return queueColumns
 	}
 	shown := slices.Clone(columns)
 	for _, col := range extra {

@@ -30,6 +30,9 @@ var ErrNoTimestamp = errors.New("no timestamp was obtained")
 // Measure measures a client in a scenario that is not idle. A round trip to the site
 // takes rtt, as RTT has found out; it matters only if ThinkRTT is set.
 func Measure(ctx context.Context, s Scenario, r Rival, client impl.Client, rtt time.Duration, extent Extent) (result.Result, error) {
+	if s.Queue {
+		return measureQueue(ctx, s, r, extent)
+	}
 	run := load.New(config(s, r, client, rtt, extent))
 	runtime.GC() // nobody pays for the garbage of the one before
 	workers := s.workers()

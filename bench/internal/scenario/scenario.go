@@ -92,6 +92,8 @@ type Scenario struct {
 	// Idle has no callers: what is measured is a process with a client and nothing
 	// to do.
 	Idle bool
+	// Queue has no clients either: the callers push to a queue.
+	Queue bool
 
 	Rivals []Rival
 }

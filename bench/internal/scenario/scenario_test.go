@@ -19,7 +19,7 @@ func TestLong_NamesAreUniqueAndOursComesFirst(t *testing.T) {
 	for _, s := range Long() {
 		require.False(t, seen[s.Name()], s.Name())
 		seen[s.Name()] = true
-		require.Equal(t, impl.TSO, s.Rivals[0].Client)
+		require.True(t, strings.HasPrefix(s.Rivals[0].Name, impl.TSO))
 		if n := len(sites); n == 0 || sites[n-1] != s.Site {
 			sites = append(sites, s.Site)
 		}
@@ -96,6 +96,16 @@ func TestMeasure_ForATimeOrForSoManyCalls(t *testing.T) {
 				require.Equal(t, s.Busy > 0, r.Work > 0)
 			}
 		})
+	}
+}
+
+func TestMeasure_Queues(t *testing.T) {
+	for _, r := range []Rival{Ring, Channel} {
+		for _, extent := range []Extent{{Duration: 50 * time.Millisecond}, {Calls: 1000}} {
+			measured, err := Measure(t.Context(), Scenario{Callers: 3, Queue: true}, r, nil, 0, extent)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, measured.Calls, int64(max(extent.Calls, 1)))
+		}
 	}
 }
 

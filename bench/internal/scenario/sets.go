@@ -88,6 +88,12 @@ func near() []Scenario {
 			Rivals: []Rival{TSO, TSOCancelable, Upstream, UpstreamCancelable},
 		})
 	}
+	for _, producers := range []int{1, 8, 64} {
+		all = append(all, Scenario{
+			Group: "ring", Params: fmt.Sprintf("producers=%d", producers), Site: Near,
+			Callers: producers, Queue: true, Rivals: []Rival{Ring, Channel},
+		})
+	}
 	all = append(all, busy()...)
 	return append(all, Scenario{Group: "idle", Site: Near, Idle: true, Rivals: []Rival{TSO, Upstream, Bare, Nobody}})
 }

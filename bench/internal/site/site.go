@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,30 +70,24 @@ func (s *Site) Addrs() []string { return s.addrs }
 
 // Prepare opens the clients of the rivals, all at once.
 func (s *Site) Prepare(ctx context.Context, rivals []scenario.Rival) error {
-	var (
-		mu   sync.Mutex
-		errs []error
-		all  sync.WaitGroup
-	)
+	var wanted []scenario.Rival
 	for _, r := range rivals {
 		r = r.Opening()
-		if _, ok := s.clients[r]; ok || r.Client == "" {
-			continue
+		if s.clients[r] == nil && r.Client != "" && !slices.Contains(wanted, r) {
+			wanted = append(wanted, r)
 		}
-		s.clients[r] = nil
-		all.Go(func() {
-			client, err := s.open(ctx, r)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-				delete(s.clients, r)
-				return
-			}
-			s.clients[r] = client
-		})
+	}
+	clients, errs := make([]impl.Client, len(wanted)), make([]error, len(wanted))
+	var all sync.WaitGroup
+	for i, r := range wanted {
+		all.Go(func() { clients[i], errs[i] = s.open(ctx, r) })
 	}
 	all.Wait()
+	for i, r := range wanted {
+		if errs[i] == nil {
+			s.clients[r] = clients[i]
+		}
+	}
 	return errors.Join(errs...)
 }
 
