@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 
+	"github.com/tsoring/tso/bench/internal/impl"
 	"github.com/tsoring/tso/bench/internal/load"
 	"github.com/tsoring/tso/bench/internal/result"
 )
@@ -24,7 +25,7 @@ func pictures(results []result.Result) ([]picture, error) {
 		if err != nil || p == nil {
 			return err
 		}
-		data, err := png(p)
+		data, err := encode(p)
 		all = append(all, picture{name, caption, data})
 		return err
 	}
@@ -78,6 +79,9 @@ func overCallers(c curve, results []result.Result) (*plot.Plot, error) {
 	p := newPlot(c.title, "callers", c.y)
 	drawn := false
 	for _, s := range styles {
+		if s.name == impl.Bare {
+			continue // it has one caller only
+		}
 		var points plotter.XYs
 		for _, n := range callerNumbers {
 			if y := result.Select(results, fmt.Sprintf("closed/callers=%d", n), s.name).Median(c.figure); y > 0 {
@@ -96,7 +100,7 @@ func overCallers(c curve, results []result.Result) (*plot.Plot, error) {
 	p.X.Scale = plot.LogScale{}
 	p.X.Tick.Marker, p.X.Min, p.X.Max = callerTicks(), 0.8, 5200
 	p.Y.Min, p.Y.Max = p.Y.Min/1.3, p.Y.Max*1.3
-	p.Legend.Top, p.Legend.Left = true, c.name == "throughput"
+	p.Legend.Top = c.name != "throughput" // where the lines are not
 	return p, nil
 }
 

@@ -3,14 +3,20 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
+	vgdraw "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/tsoring/tso/bench/internal/text"
@@ -26,25 +32,28 @@ const (
 type style struct {
 	name  string
 	color color.Color
-	shape draw.GlyphDrawer
+	shape vgdraw.GlyphDrawer
 }
 
 var styles = []style{
-	{"tso", color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff}, draw.CircleGlyph{}},
-	{"upstream", color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}, draw.BoxGlyph{}},
-	{"upstream-4", color.RGBA{R: 0x6b, G: 0xb3, B: 0xe3, A: 0xff}, draw.TriangleGlyph{}},
-	{"bare", color.RGBA{R: 0x55, G: 0x55, B: 0x55, A: 0xff}, draw.CrossGlyph{}},
+	{"tso", color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff}, vgdraw.CircleGlyph{}},
+	{"upstream", color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}, vgdraw.BoxGlyph{}},
+	{"upstream-4", color.RGBA{R: 0x6b, G: 0xb3, B: 0xe3, A: 0xff}, vgdraw.PyramidGlyph{}},
+	{"bare", color.RGBA{R: 0x55, G: 0x55, B: 0x55, A: 0xff}, vgdraw.CrossGlyph{}},
 }
 
 // newPlot returns an empty picture.
 func newPlot(title, x, y string) *plot.Plot {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
 	p.Title.Text = title
-	p.Title.TextStyle.Font.Size = 13
+	p.Title.TextStyle.Font.Size = 12
 	p.Title.Padding = vg.Points(8)
 	p.X.Label.Text, p.Y.Label.Text = x, y
 	p.X.Label.Padding, p.Y.Label.Padding = vg.Points(6), vg.Points(6)
-	p.Legend.TextStyle.Font.Size = 11
+	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 11, 11
+	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 10, 10
+	p.Legend.TextStyle.Font.Size = 10
 	p.Legend.Padding = vg.Points(3)
 	p.Legend.ThumbnailWidth = vg.Points(28)
 	grid := plotter.NewGrid()
@@ -63,7 +72,7 @@ func line(p *plot.Plot, s style, name string, points plotter.XYs, dashed, marks 
 		return err
 	}
 	l.Color, l.Width = s.color, vg.Points(2)
-	dots.GlyphStyle = draw.GlyphStyle{Color: s.color, Radius: vg.Points(3.2), Shape: s.shape}
+	dots.GlyphStyle = vgdraw.GlyphStyle{Color: s.color, Radius: vg.Points(3.2), Shape: s.shape}
 	if dashed {
 		l.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
 	}
@@ -126,12 +135,30 @@ func named(a *plot.Axis, names []string) {
 	a.Min, a.Max = -0.15, float64(len(names)-1)+0.15
 }
 
-// png draws the picture.
-func png(p *plot.Plot) ([]byte, error) {
+// encode draws the picture as a PNG. It has a palette, which makes it a third as large:
+// results are kept.
+func encode(p *plot.Plot) ([]byte, error) {
 	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
-	area := draw.Crop(draw.New(canvas), vg.Points(6), -vg.Points(14), vg.Points(6), -vg.Points(6))
+	area := vgdraw.Crop(vgdraw.New(canvas), vg.Points(6), -vg.Points(14), vg.Points(6), -vg.Points(6))
 	p.Draw(area)
+	drawn := canvas.Image()
+	small := image.NewPaletted(drawn.Bounds(), palette(drawn))
+	draw.Draw(small, small.Bounds(), drawn, drawn.Bounds().Min, draw.Src)
 	var b bytes.Buffer
-	_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(&b)
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	err := encoder.Encode(&b, small)
 	return b.Bytes(), err
+}
+
+// palette returns the colours that a picture has most of.
+func palette(drawn image.Image) color.Palette {
+	const most = 64
+	count := map[color.Color]int{}
+	for y := drawn.Bounds().Min.Y; y < drawn.Bounds().Max.Y; y++ {
+		for x := drawn.Bounds().Min.X; x < drawn.Bounds().Max.X; x++ {
+			count[drawn.At(x, y)]++
+		}
+	}
+	colors := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
+	return colors[:min(len(colors), most)]
 }

@@ -26,8 +26,9 @@ const queueRoom = 65536
 // queue is what producers push to and one consumer takes from.
 type queue struct {
 	push func(v *int)
-	// take takes some values without waiting, and returns how many.
-	take func() int
+	// take takes some values and returns how many; it may wait for one, and try does
+	// not.
+	take, try func() int
 }
 
 func newQueue(r Rival) queue {
@@ -35,7 +36,8 @@ func newQueue(r Rival) queue {
 		c := make(chan *int, queueRoom)
 		return queue{
 			push: func(v *int) { c <- v },
-			take: func() int {
+			take: func() int { <-c; return 1 },
+			try: func() int {
 				select {
 				case <-c:
 					return 1
@@ -46,14 +48,24 @@ func newQueue(r Rival) queue {
 		}
 	}
 	values, taken := ring.New[*int](queueRoom), make([]*int, 1024)
+	take := func() int { return values.Drain(taken) }
 	return queue{
 		push: func(v *int) {
 			for !values.TryPush(v) {
 				runtime.Gosched()
 			}
 		},
-		take: func() int { return values.Drain(taken) },
+		take: func() int { return orYield(take()) },
+		try:  take,
 	}
+}
+
+// orYield has a consumer that has found nothing let others go first.
+func orYield(n int) int {
+	if n == 0 {
+		runtime.Gosched()
+	}
+	return n
 }
 
 // measureQueue has s.Callers producers push as fast as they can.
@@ -74,7 +86,7 @@ func measureQueue(ctx context.Context, s Scenario, r Rival, extent Extent) (resu
 	const look = 4096
 	n, looked := 0, 0
 	for over := false; !over; {
-		n += q.takeOrYield()
+		n += q.take()
 		if n-looked >= look || extent.Calls > 0 {
 			looked = n
 			over = ctx.Err() != nil || extent.Calls > 0 && n >= extent.Calls || extent.Calls == 0 && time.Since(began) >= extent.Duration
@@ -84,16 +96,8 @@ func measureQueue(ctx context.Context, s Scenario, r Rival, extent Extent) (resu
 	stop.Store(true)
 	go func() { producers.Wait(); ended.Store(true) }()
 	for !ended.Load() {
-		q.takeOrYield() // some may wait for room
+		orYield(q.try()) // some may wait for room
 	}
 	m.Calls, m.Stats = int64(n), impl.Stats{}
 	return newResult(s, r, 0, &m, 0)
-}
-
-func (q queue) takeOrYield() int {
-	n := q.take()
-	if n == 0 {
-		runtime.Gosched()
-	}
-	return n
 }
