@@ -111,6 +111,9 @@ func (p *profiling) write() error {
 		errs = append(errs, p.cpuFile.Close())
 		p.cpuFile = nil
 	}
+	if p.mem != "" {
+		runtime.GC() // allocations are in the profile only when a collection has seen them
+	}
 	for _, one := range []struct{ file, profile string }{{p.mem, "allocs"}, {p.mutex, "mutex"}, {p.block, "block"}} {
 		if one.file != "" {
 			errs = append(errs, writeProfile(one.file, one.profile))
