@@ -20,6 +20,9 @@ DURATION ?=
 FUZZTIME ?= 30s
 COUNT ?= 5
 ONLY ?=
+ROUNDS ?= 5
+SLICE ?= 1s
+BENCH ?= .
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -77,12 +80,20 @@ fuzz: ## Run each fuzz target: FUZZTIME=30s
 	done
 
 .PHONY: bench
-bench: ## Measure beside PD's own client, interleaved, on a real PD process
-	cd bench && go run ./cmd/tso-compare
+bench: ## Measure beside PD's own client, interleaved, on real PD processes: the short set
+	cd bench && go run ./cmd/tso-compare --rounds $(ROUNDS)
 
 .PHONY: bench-busy
-bench-busy: ## The same in a process that has more work than processors
-	cd bench && go run ./cmd/tso-compare --impls tso,upstream --callers 1,64 --busy 2,8,32
+bench-busy: ## Of these, only those in a process that has more work than processors
+	cd bench && go run ./cmd/tso-compare --set long --only '^busy' --impls tso,upstream --rounds $(ROUNDS)
+
+.PHONY: bench-report
+bench-report: ## Measure everything, and write a page with pictures to bench/results/: ROUNDS=5 SLICE=1s
+	cd bench && go run ./cmd/tso-compare --set long --rounds $(ROUNDS) --duration $(SLICE) --out results/$$(date -u +%Y-%m-%d)
+
+.PHONY: bench-go
+bench-go: ## The same scenarios as Go benchmarks, for benchstat: BENCH='^closed$$' COUNT=5
+	cd bench && go test -run '^$$' -bench '$(BENCH)' -benchtime 200ms -count $(COUNT) -timeout 1h .
 
 .PHONY: bench-parts
 bench-parts: ## Benchmark the ring and the wheel beside what the standard library has
