@@ -38,7 +38,7 @@ type caller struct {
 	// What the watchdog reads.
 	since atomic.Int64           // when the call under way began; 0 for none
 	until atomic.Int64           // when it must be over
-	on    atomic.Pointer[handle] // whom it calls
+	on    atomic.Pointer[handle] // whom it calls; nil for nobody
 	told  atomic.Int64           // the since of a call that has been reported
 }
 
@@ -49,6 +49,7 @@ func (c *caller) live(ctx context.Context, round func(*caller) (calls int)) {
 	for wait(ctx, due) && c.gate.enter(ctx) {
 		calls := round(c)
 		c.since.Store(0)
+		c.on.Store(nil) // a client that is closed shall not be kept
 		c.gate.leave()
 		due = time.Duration(c.rng.ExpFloat64() * pause * float64(calls))
 	}

@@ -35,6 +35,9 @@ type Config struct {
 	Out io.Writer
 	// Log gets what the clients log; nil: nobody.
 	Log *zap.Logger
+	// Profiles is a folder for profiles of goroutines and heap, of each quiet moment and of
+	// what is left when all clients are closed if it is too much. Empty: none are written.
+	Profiles string
 	// Plant makes something wrong on purpose, so that the verdict can be seen to fail:
 	// one of Plants. Empty: nothing.
 	Plant string

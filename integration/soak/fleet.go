@@ -80,12 +80,19 @@ func (f *fleet) connect(ctx context.Context, forwarding bool) (*handle, error) {
 // any returns a client to call.
 func (f *fleet) any(rng *rand.Rand) *handle { return f.slots[rng.IntN(clientCount)].Load() }
 
-// close closes all clients.
+// close closes all clients, which callers may still try.
 func (f *fleet) close() {
 	for slot := range f.slots {
 		if h := f.slots[slot].Load(); h != nil {
 			f.end(h)
 		}
+	}
+}
+
+// forget lets go of all clients. Nobody may call any more.
+func (f *fleet) forget() {
+	for slot := range f.slots {
+		f.slots[slot].Store(nil)
 	}
 }
 

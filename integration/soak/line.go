@@ -27,7 +27,7 @@ func (r *run) tell(ctx context.Context) {
 
 // line is what a second was like.
 func (r *run) line(since [outcomeCount]int64, passed, longest time.Duration) string {
-	heap, fault := r.read().Heap, "-"
+	fault := "-"
 	if name := r.nemesis.now.Load(); name != nil {
 		fault = *name
 	}
@@ -40,7 +40,7 @@ func (r *run) line(since [outcomeCount]int64, passed, longest time.Duration) str
 	return fmt.Sprintf("%7.1fs %6.0f calls/s  p99 %-7v longest now %-7v %5d goroutines %3d fds %5.1f MiB  %s  [%s]%s",
 		time.Duration(r.clock()).Seconds(), float64(since[served])/passed.Seconds(),
 		short(r.ledger.latency.take(0.99)), short(longest), runtime.NumGoroutine(), descriptors(),
-		float64(heap)/(1<<20), fault, strings.Join(errors, ", "), r.ledger.alarm(r.order.Faults()))
+		float64(measured("/memory/classes/heap/objects:bytes"))/(1<<20), fault, strings.Join(errors, ", "), r.ledger.alarm(r.order.Faults()))
 }
 
 // alarm is what a line ends with when the verdict can only be that it failed.

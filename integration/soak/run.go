@@ -12,6 +12,8 @@ import (
 const (
 	// warmUp is how long the load runs before the first quiet moment.
 	warmUp = 2 * time.Second
+	// settling is how long the watch of the cluster takes to have all its streams.
+	settling = time.Second
 	// quietEvery is the time between two quiet moments; they also wait for the end of a
 	// fault.
 	quietEvery = 25 * time.Second
@@ -52,6 +54,7 @@ func Run(ctx context.Context, cfg Config) (*Verdict, error) {
 	wrap, endPlant := plant(cfg.Plant)
 	defer endPlant()
 	r.fleet.wrap = wrap
+	wait(ctx, settling)
 	before := r.readQuiet()
 	if err := r.fleet.open(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
@@ -144,6 +147,7 @@ func (r *run) awaitCallers(callers *sync.WaitGroup) {
 	defer patience.Stop()
 	select {
 	case <-ended:
+		r.fleet.forget()
 	case <-patience.C:
 		r.ledger.find("stuck", "callers are not back %v after their clients were closed", closeMax+slack)
 	}

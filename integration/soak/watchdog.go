@@ -8,7 +8,7 @@ func (r *run) look() (longest time.Duration) {
 	now := r.clock()
 	for _, c := range r.callers {
 		since, until, h := c.since.Load(), c.until.Load(), c.on.Load()
-		if since == 0 {
+		if since == 0 || h == nil {
 			continue
 		}
 		longest = max(longest, time.Duration(now-since))

@@ -81,6 +81,7 @@ func flags(cfg *soak.Config, log *string) *pflag.FlagSet {
 	f.IntVar(&cfg.Rate, "rate", 0, "calls a second, of all together; 0: 4,000")
 	f.StringSliceVar(&cfg.Only, "only", nil, "let the faults happen whose `names` contain one of these: "+strings.Join(soak.Faults(), ", "))
 	f.StringVar(&cfg.Plant, "plant", "", "make something wrong on `purpose`: "+strings.Join(soak.Plants(), ", "))
+	f.StringVar(&cfg.Profiles, "profiles", "", "write profiles of each quiet moment into this `folder`")
 	f.StringVar(log, "log", "", "write what the clients log to this `file`")
 	return f
 }
