@@ -23,6 +23,7 @@ ONLY ?=
 ROUNDS ?= 5
 SLICE ?= 1s
 BENCH ?= .
+SEED ?=
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -72,6 +73,11 @@ stress: ## Repeat the concurrent tests under the race detector: COUNT=5
 	for procs in 1 2 4 8; do \
 	  go test -race -count=$(COUNT) -cpu $$procs -run 'Stress|Once|Race|Winner|Abandon|Close|Order|Lost|Wakes' . ./ring ./batch ./internal/wheel ./internal/yieldconn ; \
 	done
+
+.PHONY: soak
+soak: ## Hurt a real PD cluster at random under thousands of callers: DURATION=20m SEED=n
+	@cd integration && go build -o ../.bin/tso-soak ./cmd/tso-soak
+	@exec .bin/tso-soak $(if $(DURATION),--duration=$(DURATION)) $(if $(SEED),--seed=$(SEED)) $(if $(CALLERS),--callers=$(CALLERS))
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target: FUZZTIME=30s
