@@ -148,18 +148,6 @@ func (c *connections) replace(normal string, conn *grpc.ClientConn, grace time.D
 	}
 }
 
-// forget has the next one who asks for the connection to a URL get a new one, if conn is what he would get.
-func (c *connections) forget(normal string, conn *grpc.ClientConn, grace time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byURL[normal] != conn {
-		return
-	}
-	delete(c.byURL, normal)
-	c.held.Store(int64(len(c.byURL)))
-	c.retired[conn] = time.AfterFunc(grace, func() { c.bury(conn) })
-}
-
 // bury closes a retired connection.
 func (c *connections) bury(conn *grpc.ClientConn) {
 	c.mu.Lock()
