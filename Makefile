@@ -24,6 +24,9 @@ ROUNDS ?= 5
 SLICE ?= 1s
 BENCH ?= .
 SEED ?=
+SEEDS ?= 10000
+START ?= 1
+TRIES ?= 1
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -36,7 +39,7 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=n DURATION=1
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library test-alloc test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library test-simulate test-alloc test-nested ## Run all tests: race detector on, real PD processes included
 
 .PHONY: vet
 vet:
@@ -67,6 +70,20 @@ contention: ## Show which locks 512 callers wait for: none of them ours
 test-nested: ## Test the load generator, and the library against real PD processes
 	cd bench && go test -race -timeout 5m ./...
 	cd integration && go test -race -timeout 10m -p 1 ./...
+
+# Without the race detector: it makes a seed ten times as long, and TestSimulate in
+# test-library runs some with it.
+.PHONY: test-simulate
+test-simulate: ## Run the simulation of faults in fake time with 2000 seeds
+	go test -count=1 -timeout 10m -run '^TestSimulate$$' . -simulate.seeds 2000
+
+.PHONY: simulate
+simulate: ## The same with SEEDS=10000 START=1, or SEED=n TRIES=1 to replay one that failed
+ifeq ($(SEED),)
+	go test -count=1 -timeout 0 -run '^TestSimulate$$' -simulate.seeds $(SEEDS) -simulate.start $(START) -simulate.tries $(TRIES)
+else
+	go test -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.seeds 1 -simulate.start $(SEED) -simulate.tries $(TRIES)
+endif
 
 .PHONY: stress
 stress: ## Repeat the concurrent tests under the race detector: COUNT=5
