@@ -20,6 +20,10 @@ DURATION ?=
 FUZZTIME ?= 30s
 COUNT ?= 5
 ONLY ?=
+ROUNDS ?= 5
+SLICE ?= 1s
+BENCH ?= .
+SEED ?=
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -51,6 +55,14 @@ test-library: ## Test the library alone, with the race detector
 test-alloc: ## Check that calls allocate nothing
 	go test -count=1 -run 'Allocate|Allocs|Allocation|PileUp' . ./ring ./batch ./internal/...
 
+.PHONY: inline
+inline: ## Check that the compiler inlines the hot functions
+	go test -count=1 ./internal/inline
+
+.PHONY: contention
+contention: ## Show which locks 512 callers wait for: none of them ours
+	go test -count=1 -v -run Contention .
+
 .PHONY: test-nested
 test-nested: ## Test the load generator, and the library against real PD processes
 	cd bench && go test -race -timeout 5m ./...
@@ -62,6 +74,11 @@ stress: ## Repeat the concurrent tests under the race detector: COUNT=5
 	  go test -race -count=$(COUNT) -cpu $$procs -run 'Stress|Once|Race|Winner|Abandon|Close|Order|Lost|Wakes' . ./ring ./batch ./internal/wheel ./internal/yieldconn ; \
 	done
 
+.PHONY: soak
+soak: ## Hurt a real PD cluster at random under thousands of callers: DURATION=20m SEED=n
+	@cd integration && go build -o ../.bin/tso-soak ./cmd/tso-soak
+	@exec .bin/tso-soak $(if $(DURATION),--duration=$(DURATION)) $(if $(SEED),--seed=$(SEED)) $(if $(CALLERS),--callers=$(CALLERS))
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target: FUZZTIME=30s
 	for target in $(TARGETS); do \
@@ -69,12 +86,20 @@ fuzz: ## Run each fuzz target: FUZZTIME=30s
 	done
 
 .PHONY: bench
-bench: ## Measure beside PD's own client, interleaved, on a real PD process
-	cd bench && go run ./cmd/tso-compare
+bench: ## Measure beside PD's own client, interleaved, on real PD processes: the short set
+	cd bench && go run ./cmd/tso-compare --rounds $(ROUNDS)
 
 .PHONY: bench-busy
-bench-busy: ## The same in a process that has more work than processors
-	cd bench && go run ./cmd/tso-compare --impls tso,upstream --callers 1,64 --busy 2,8,32
+bench-busy: ## Of these, only those in a process that has more work than processors
+	cd bench && go run ./cmd/tso-compare --set long --only '^busy' --impls tso,upstream --rounds $(ROUNDS)
+
+.PHONY: bench-report
+bench-report: ## Measure everything, and write a page with pictures to bench/results/: ROUNDS=5 SLICE=1s
+	cd bench && go run ./cmd/tso-compare --set long --rounds $(ROUNDS) --duration $(SLICE) --out results/$$(date -u +%Y-%m-%d)
+
+.PHONY: bench-go
+bench-go: ## The same scenarios as Go benchmarks, for benchstat: BENCH='^closed$$' COUNT=5
+	cd bench && go test -run '^$$' -bench '$(BENCH)' -benchtime 200ms -count $(COUNT) -timeout 1h .
 
 .PHONY: bench-parts
 bench-parts: ## Benchmark the ring and the wheel beside what the standard library has

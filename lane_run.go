@@ -30,9 +30,13 @@ var (
 // attempt is a stream that is being opened, or is open, and where it leads to.
 type attempt struct {
 	route
-	spread []string // the members that it is spread over, nil if it is not
-	cancel context.CancelCauseFunc
-	stream tsoStream // nil while it is being opened
+	// over are the members that requests are to be spread over, nil if they are not;
+	// a stream that has been tried out beside another one is to one member all the
+	// same. partial says that members have been left out.
+	over    []string
+	partial bool
+	cancel  context.CancelCauseFunc
+	stream  tsoStream // nil while it is being opened
 
 	// Of a stream that has been tried out beside another one: its connection, and
 	// when it brought an answer.
@@ -117,11 +121,13 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 		a.conn.keep()
 		l.env.stats.cutOvers.Add(1)
 		l.env.log.Info("going on with a new connection", zap.String("dc-location", l.dc), zap.Stringer("route", a.route))
-		again := time.AfterFunc(spreadRetry, func() { l.respread(a) })
+	}
+	if a.partial {
+		again := time.AfterFunc(spreadRetry, func() { a.cancel(errMoved) })
 		defer again.Stop()
 	}
 	l.rtt = roundTrip{}
-	f := newFlight(a.stream, a.via, a.spread != nil)
+	f := newFlight(a.stream, a.via, a.over != nil && !a.rescued())
 	l.setCurrent(f)
 	l.takeSeat()
 	err = l.receive(f)
@@ -139,7 +145,7 @@ func (l *lane) connect(ctx context.Context) (*attempt, error) {
 		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
 	}
 	if a == nil {
-		a = &attempt{route: direct(l.env.target(l.dc)), spread: l.spread()}
+		a = &attempt{route: direct(l.env.target(l.dc)), over: l.spread()}
 		ctx, a.cancel = context.WithCancelCause(ctx)
 	}
 	l.dialed.Store(a)
@@ -199,20 +205,17 @@ func (l *lane) open(ctx context.Context, a *attempt) error {
 }
 
 func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
-	if a.spread == nil {
+	if a.over == nil {
 		return l.env.open(ctx, l.dc, a.route)
 	}
-	return openSpread(ctx, a.target, a.spread, func(ctx context.Context, r route) (tsoStream, error) {
+	s, err := openSpread(ctx, a.target, a.over, func(ctx context.Context, r route) (tsoStream, error) {
 		return l.env.open(ctx, l.dc, r)
 	})
-}
-
-// respread ends a stream that took the place of one over all members, so that the
-// lane tries all of them again.
-func (l *lane) respread(a *attempt) {
-	if l.spread() != nil {
-		a.cancel(errMoved)
+	if err != nil {
+		return nil, err
 	}
+	a.partial = len(s.streams) < len(a.over)
+	return s, nil
 }
 
 // receive deals with one answer after another, until the stream ends or brings

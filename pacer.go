@@ -21,10 +21,25 @@ var (
 // reserve takes a turn, and returns how long to wait for it. again says that the
 // lane's last stream has brought nothing either.
 func (p *pacer) reserve(now int64, again bool) time.Duration {
-	if !again && p.first.take(now, firstRate, true) == 0 {
-		return 0
+	if !again {
+		if _, ok := p.first.take(now, firstRate, 0); ok {
+			return 0
+		}
 	}
-	return p.all.take(now, allRate, false)
+	wait, _ := p.all.take(now, allRate, forever)
+	return wait
+}
+
+// maxTryWait is how long a try may wait for its turn. A lane that looks for another
+// stream has several tries every so often, far more than there are turns, and who has
+// waited for one often needs it no more; if all stood in line, the line would get longer
+// with each second of trouble, and the lanes would stand in it long after.
+const maxTryWait = 300 * time.Millisecond
+
+// reserveTry takes a turn for one of several tries, and returns how long to wait for
+// it, or false if that is too long: then none is taken.
+func (p *pacer) reserveTry(now int64) (wait time.Duration, ok bool) {
+	return p.all.take(now, allRate, maxTryWait)
 }
 
 // rate is burst events at once, and one each interval.
@@ -39,19 +54,19 @@ type allowance struct {
 	next atomic.Int64 // ns on the caller's clock
 }
 
-// take takes the next turn and returns how long to wait for it. If it is not now
-// and that is not good enough, it takes none.
-func (a *allowance) take(now int64, r rate, onlyNow bool) time.Duration {
+// take takes the next turn and returns how long to wait for it. If that is longer than
+// most, it takes none and reports false.
+func (a *allowance) take(now int64, r rate, most time.Duration) (wait time.Duration, ok bool) {
 	tolerance := int64(r.burst-1) * int64(r.interval)
 	for {
 		next := a.next.Load()
 		turn := max(next, now)
-		wait := time.Duration(max(turn-tolerance-now, 0))
-		if wait > 0 && onlyNow {
-			return wait
+		wait = time.Duration(max(turn-tolerance-now, 0))
+		if wait > most {
+			return wait, false
 		}
 		if a.next.CompareAndSwap(next, turn+int64(r.interval)) {
-			return wait
+			return wait, true
 		}
 	}
 }

@@ -145,7 +145,11 @@ func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
 
 // race tries one route, and reports if it has brought an answer before ctx ends.
 func (l *lane) race(ctx context.Context, r route, won chan<- *attempt) {
-	sleep(ctx, l.env.pace.reserve(l.env.now(), true))
+	wait, ok := l.env.pace.reserveTry(l.env.now())
+	if !ok {
+		return // there is another round soon
+	}
+	sleep(ctx, wait)
 	if ctx.Err() != nil {
 		return
 	}
@@ -175,7 +179,8 @@ func (l *lane) prove(ctx context.Context, r route) (*attempt, error) {
 		cancel(err)
 		return nil, err
 	}
-	a := &attempt{route: r, cancel: cancel, stream: stream, conn: conn}
+	over := l.spread()
+	a := &attempt{route: r, over: over, partial: over != nil, cancel: cancel, stream: stream, conn: conn}
 	err = l.roundTrip(stream)
 	if inTime := late.Stop(); !release() || !inTime {
 		err = errors.Join(err, context.Cause(life))

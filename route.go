@@ -63,5 +63,5 @@ func (l *lane) spread() []string {
 // been elected, the one before may still do.
 func (l *lane) outdated(a *attempt) bool {
 	target := l.env.target(l.dc)
-	return target != "" && a.target != target || !a.rescued() && !slices.Equal(a.spread, l.spread())
+	return target != "" && a.target != target || !slices.Equal(a.over, l.spread())
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/tsoring/tso/internal/wire"
 )
 
-// spreadRetry is after how long a lane goes back to spreading its requests that has
-// had to do without because a member did not answer. Members are looked at as often.
+// spreadRetry is after how long a lane tries all members again that has had to leave
+// some out because they did not answer.
 const spreadRetry = time.Minute
 
 // spreadGrace is how long a member has to open a stream before it is left out.
@@ -33,7 +33,7 @@ type spreadStream struct {
 // not open one in time.
 func openSpread(ctx context.Context, target string, members []string,
 	open func(context.Context, route) (tsoStream, error),
-) (tsoStream, error) {
+) (*spreadStream, error) {
 	s := &spreadStream{turns: make(chan int, maxInFlight)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	opened, errs := make([]tsoStream, len(members)), make([]error, len(members))

@@ -73,3 +73,15 @@ func TestFollowerProxyWithoutAMemberThatIsSilent(t *testing.T) {
 		requireServed(t, c)
 	})
 }
+
+func TestFollowerProxyTurnedOnAfterACutOver(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	underLoad(t, c, func() {
+		require.NoError(t, s.SilenceConns(0))
+		requireServed(t, c)
+		require.NotZero(t, c.Stats().CutOvers)
+		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, true))
+		requireSpread(t, s, 0, 1, 2)
+	})
+}

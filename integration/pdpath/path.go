@@ -64,6 +64,20 @@ func (p *Path) Clients() int64 { return p.clients.Load() }
 // Members returns how many connections other processes have made: members.
 func (p *Path) Members() int64 { return p.members.Load() }
 
+// Links returns how many connections there are now, of clients and of members.
+func (p *Path) Links() (clients, members int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		if l.client {
+			clients++
+		} else {
+			members++
+		}
+	}
+	return clients, members
+}
+
 // Close breaks all connections and waits until nothing of the path is left.
 func (p *Path) Close() {
 	_ = p.listener.Close() // it can only be closed already

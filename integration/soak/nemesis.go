@@ -1,0 +1,105 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/tsoring/tso/integration/pdcluster"
+)
+
+// healTimeout bounds how long a cluster may take to be whole again. PD takes seconds.
+const healTimeout = time.Minute
+
+// nemesis hurts a cluster, with one fault after another.
+type nemesis struct {
+	cluster *pdcluster.Cluster
+	rng     *rand.Rand
+	outages *outages
+	faults  []fault
+	deck    []fault       // those that are still to come before any comes again
+	lasts   time.Duration // of a fault of all members; 0: each as long as it likes
+
+	now    atomic.Pointer[string] // what is under way; nil for nothing
+	done   map[string]int         // how often each fault has happened
+	missed int                    // faults that could not be made to happen
+}
+
+// next lets the next fault happen, and undoes it. An error means that nothing can be
+// concluded: the cluster is not whole again.
+func (n *nemesis) next(ctx context.Context) error {
+	if len(n.deck) == 0 {
+		n.deck = append(n.deck, n.faults...)
+		n.rng.Shuffle(len(n.deck), func(i, j int) { n.deck[i], n.deck[j] = n.deck[j], n.deck[i] })
+	}
+	f := n.deck[0]
+	n.deck = n.deck[1:]
+	n.now.Store(&f.name)
+	defer n.now.Store(nil)
+	limited, cancel := context.WithTimeout(ctx, healTimeout)
+	defer cancel()
+	if err := f.do(limited, n); err != nil {
+		// PD refuses a transfer while it elects, for one. That the cluster gets well
+		// is asked for below.
+		n.missed++
+	} else {
+		n.done[f.name]++
+	}
+	healing := f.name + ", healing"
+	n.now.Store(&healing)
+	if err := n.heal(ctx); err != nil {
+		return fmt.Errorf("soak: after %s: %w", f.name, err)
+	}
+	return nil
+}
+
+// heal undoes whatever a fault has left, and waits until all members serve.
+func (n *nemesis) heal(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healTimeout)
+	defer cancel()
+	for _, m := range n.cluster.Members() {
+		m.Path.Heal()
+		m.Path.SetDelay(0)
+		if err := errors.Join(m.Thaw(), m.Launch()); err != nil {
+			return err
+		}
+	}
+	for _, m := range n.cluster.Members() {
+		if err := m.WaitServing(ctx); err != nil {
+			return err
+		}
+	}
+	_, err := n.cluster.WaitLeader(ctx)
+	return err
+}
+
+// follower returns a member that does not lead.
+func (n *nemesis) follower(ctx context.Context) (*pdcluster.Member, error) {
+	leader, err := n.cluster.WaitLeader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members := n.cluster.Members()
+	for i := n.rng.IntN(len(members)); ; i++ {
+		if m := members[i%len(members)]; m != leader {
+			return m, nil
+		}
+	}
+}
+
+func (n *nemesis) duration() time.Duration { return between(n.rng, lastsMin, lastsMax) }
+
+// last lets a fault last.
+func (n *nemesis) last(ctx context.Context) {
+	d := n.lasts
+	if d == 0 {
+		d = n.duration()
+	}
+	wait(ctx, d)
+}
+
+// cut notes that a path is cut; any path, since the leader may move behind it.
+func (n *nemesis) cut(all bool) (end func()) { return n.outages.cut(all) }

@@ -1,0 +1,99 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/tsoring/tso"
+)
+
+// What can be planted.
+const (
+	plantOld       = "old-timestamp"    // now and then, one is handed out a second time, later
+	plantInversion = "inverted-futures" // two futures in the wrong order
+	plantError     = "error"            // a call fails that has all the time in the world
+	plantBudget    = "early-budget"     // a call says that its budget is spent, and it is not
+	plantStuck     = "stuck"            // a call does not return
+	plantRoutine   = "goroutine"        // some calls leave a goroutine behind
+	plantHeap      = "heap"             // some calls leave memory behind
+)
+
+// Plants returns what can be planted.
+func Plants() []string {
+	return []string{plantOld, plantInversion, plantError, plantBudget, plantStuck, plantRoutine, plantHeap}
+}
+
+// plantEvery is in how many calls of a client something wrong happens.
+const plantEvery = 200
+
+// planted is a client that does something wrong now and then.
+type planted struct {
+	tso.Client
+	what string
+	left chan struct{} // what goroutines that are left behind wait for
+
+	calls, futures atomic.Int64
+	kept           atomic.Pointer[[2]int64]
+	later          atomic.Pointer[tso.TSFuture]
+	hoard          atomic.Pointer[hoard]
+}
+
+// hoard is memory that is left behind.
+type hoard struct {
+	memory [128 << 10]byte
+	next   *hoard
+}
+
+// plant returns a function that puts what is planted around a client.
+func plant(what string) (wrap func(tso.Client) tso.Client, end func()) {
+	if what == "" {
+		return func(c tso.Client) tso.Client { return c }, func() {}
+	}
+	left := make(chan struct{})
+	return func(c tso.Client) tso.Client { return &planted{Client: c, what: what, left: left} }, func() { close(left) }
+}
+
+func (p *planted) GetTS(ctx context.Context) (physical, logical int64, err error) {
+	n := p.calls.Add(1)
+	if n%plantEvery != 0 {
+		physical, logical, err = p.Client.GetTS(ctx)
+		if n%plantEvery == 1 && err == nil {
+			p.kept.Store(&[2]int64{physical, logical})
+		}
+		return physical, logical, err
+	}
+	return p.wrong(ctx)
+}
+
+func (p *planted) wrong(ctx context.Context) (physical, logical int64, err error) {
+	switch kept := p.kept.Load(); {
+	case p.what == plantOld && kept != nil:
+		return kept[0], kept[1], nil
+	case p.what == plantError:
+		return 0, 0, errors.New("planted: transport is closing")
+	case p.what == plantBudget:
+		return 0, 0, tso.ErrBudgetSpent
+	case p.what == plantStuck:
+		<-p.left
+	case p.what == plantRoutine:
+		go func() { <-p.left }()
+	case p.what == plantHeap:
+		p.hoard.Store(&hoard{next: p.hoard.Load()})
+	}
+	return p.Client.GetTS(ctx)
+}
+
+func (p *planted) GetTSAsync(ctx context.Context) tso.TSFuture {
+	if p.what != plantInversion {
+		return p.Client.GetTSAsync(ctx)
+	}
+	if kept := p.later.Swap(nil); kept != nil {
+		return *kept
+	}
+	if p.futures.Add(1)%plantEvery == 0 {
+		kept := p.Client.GetTSAsync(ctx)
+		p.later.Store(&kept)
+	}
+	return p.Client.GetTSAsync(ctx)
+}
