@@ -19,7 +19,14 @@ CALLERS ?=
 DURATION ?=
 FUZZTIME ?= 30s
 COUNT ?= 5
+ONLY ?=
+ROUNDS ?= 5
+SLICE ?= 1s
+BENCH ?= .
 SEED ?=
+SEEDS ?= 10000
+START ?= 1
+TRIES ?= 1
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -32,7 +39,7 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=n DURATION=1
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library test-alloc test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library test-simulate test-alloc test-nested ## Run all tests: race detector on, real PD processes included
 
 .PHONY: vet
 vet:
@@ -51,10 +58,32 @@ test-library: ## Test the library alone, with the race detector
 test-alloc: ## Check that calls allocate nothing
 	go test -count=1 -run 'Allocate|Allocs|Allocation|PileUp' . ./ring ./batch ./internal/...
 
+.PHONY: inline
+inline: ## Check that the compiler inlines the hot functions
+	go test -count=1 ./internal/inline
+
+.PHONY: contention
+contention: ## Show which locks 512 callers wait for: none of them ours
+	go test -count=1 -v -run Contention .
+
 .PHONY: test-nested
 test-nested: ## Test the load generator, and the library against real PD processes
 	cd bench && go test -race -timeout 5m ./...
 	cd integration && go test -race -timeout 10m -p 1 ./...
+
+# Without the race detector: it makes a seed ten times as long, and TestSimulate in
+# test-library runs some with it.
+.PHONY: test-simulate
+test-simulate: ## Run the simulation of faults in fake time with 2000 seeds
+	go test -count=1 -timeout 10m -run '^TestSimulate$$' . -simulate.seeds 2000
+
+.PHONY: simulate
+simulate: ## The same with SEEDS=10000 START=1, or SEED=n TRIES=1 to replay one that failed
+ifeq ($(SEED),)
+	go test -count=1 -timeout 0 -run '^TestSimulate$$' -simulate.seeds $(SEEDS) -simulate.start $(START) -simulate.tries $(TRIES)
+else
+	go test -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.seeds 1 -simulate.start $(SEED) -simulate.tries $(TRIES)
+endif
 
 .PHONY: stress
 stress: ## Repeat the concurrent tests under the race detector: COUNT=5
@@ -74,16 +103,28 @@ fuzz: ## Run each fuzz target: FUZZTIME=30s
 	done
 
 .PHONY: bench
-bench: ## Measure beside PD's own client, interleaved, on a real PD process
-	cd bench && go run ./cmd/tso-compare
+bench: ## Measure beside PD's own client, interleaved, on real PD processes: the short set
+	cd bench && go run ./cmd/tso-compare --rounds $(ROUNDS)
 
 .PHONY: bench-busy
-bench-busy: ## The same in a process that has more work than processors
-	cd bench && go run ./cmd/tso-compare --impls tso,upstream --callers 1,64 --busy 2,8,32
+bench-busy: ## Of these, only those in a process that has more work than processors
+	cd bench && go run ./cmd/tso-compare --set long --only '^busy' --impls tso,upstream --rounds $(ROUNDS)
+
+.PHONY: bench-report
+bench-report: ## Measure everything, and write a page with pictures to bench/results/: ROUNDS=5 SLICE=1s
+	cd bench && go run ./cmd/tso-compare --set long --rounds $(ROUNDS) --duration $(SLICE) --out results/$$(date -u +%Y-%m-%d)
+
+.PHONY: bench-go
+bench-go: ## The same scenarios as Go benchmarks, for benchstat: BENCH='^closed$$' COUNT=5
+	cd bench && go test -run '^$$' -bench '$(BENCH)' -benchtime 200ms -count $(COUNT) -timeout 1h .
 
 .PHONY: bench-parts
 bench-parts: ## Benchmark the ring and the wheel beside what the standard library has
 	go test -run '^$$' -bench . ./ring ./internal/wheel
+
+.PHONY: faults
+faults: ## Break real PD clusters, with PD's own client beside ours, and keep the table: ONLY='frozen,reset'
+	cd integration && go run ./cmd/tso-faults --results results --only '$(ONLY)'
 
 .PHONY: lint
 lint: .bin/golangci-lint ## Run the analysers

@@ -4,32 +4,35 @@ package tso
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tsoring/tso/tsotest"
 )
 
-// The promise of package tso's documentation, with 64 callers on a stream that
-// costs nothing: what a call allocates is ours. The counts are of the whole
+// The promise of package tso's documentation, with one caller and with many on a
+// stream that costs nothing: what a call allocates is ours. The counts are of the whole
 // process, so a garbage collection that empties a pool shows, in thousandths.
 func TestCallsDoNotAllocate(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		call func(*lane, *requestPool)
 	}{
-		{"GetTS", func(l *lane, pool *requestPool) { callOnce(t, l, pool, context.Background()) }},
+		{"GetTS", func(l *lane, pool *requestPool) { callWith(t, l, pool, context.Background()) }},
 		{"GetTS with a cancellable context", func() func(*lane, *requestPool) {
 			ctx, cancel := context.WithCancel(context.Background())
 			t.Cleanup(cancel)
-			return func(l *lane, pool *requestPool) { callOnce(t, l, pool, ctx) }
+			return func(l *lane, pool *requestPool) { callWith(t, l, pool, ctx) }
 		}()},
 		{"GetTSAsync and Wait", func(l *lane, pool *requestPool) {
 			var futures [8]TSFuture
 			for i := range futures {
 				r := pool.get(context.Background())
-				if err := l.pushToWait(context.Background(), r); err != nil {
+				if err := l.push(context.Background(), r); err != nil {
 					t.Error(err)
 				}
 				futures[i] = r
@@ -41,38 +44,41 @@ func TestCallsDoNotAllocate(t *testing.T) {
 			}
 		}},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			const callers, calls = 64, 2000
-			l, env := startFakeLane(t, newEchoStream)
-			run := func(calls int) {
-				var wg sync.WaitGroup
-				for range callers {
-					wg.Go(func() {
-						for range calls {
-							tc.call(l, env.requests)
-						}
-					})
+		for _, callers := range []int{1, 64, 512} {
+			t.Run(fmt.Sprintf("%s, callers %d", tc.name, callers), func(t *testing.T) {
+				calls := 128_000 / callers
+				l, env := startFakeLane(t, newEchoStream)
+				run := func(calls int) {
+					var wg sync.WaitGroup
+					for range callers {
+						wg.Go(func() {
+							for range calls {
+								tc.call(l, env.requests)
+							}
+						})
+					}
+					wg.Wait()
 				}
-				wg.Wait()
-			}
-			run(calls) // warm: pools, and the goroutines' own structures
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			run(calls)
-			runtime.ReadMemStats(&after)
-			perCall := float64(after.Mallocs-before.Mallocs) / (callers * calls)
-			t.Logf("%.5f allocations a call", perCall)
-			require.Less(t, perCall, 0.01)
-		})
+				run(calls) // warm: pools, and the goroutines' own structures
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				run(calls)
+				runtime.ReadMemStats(&after)
+				perCall := float64(after.Mallocs-before.Mallocs) / float64(callers*calls)
+				t.Logf("%.5f allocations a call", perCall)
+				require.Less(t, perCall, 0.01+3/float64(calls)) // 3: a goroutine costs as much
+			})
+		}
 	}
 }
 
-func callOnce(t *testing.T, l *lane, pool *requestPool, ctx context.Context) {
-	r := pool.get(ctx)
-	if err := l.push(ctx, r); err != nil {
-		t.Error(err)
-	}
-	if _, _, err := r.Wait(); err != nil {
-		t.Error(err)
-	}
+func TestStatsDoNotAllocate(t *testing.T) {
+	c := newTestClient(t, tsotest.New(t))
+	_, _, err := c.GetTS(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		if c.Stats().RPCs == 0 {
+			t.Error("no RPC counted")
+		}
+	}))
 }

@@ -276,7 +276,7 @@ func (l *lane) measure(f *flight, slot *flightSlot) {
 	now := l.env.now()
 	least := l.rtt.add(now-slot.left, now)
 	f.deepen(l.env.depth(time.Duration(least)))
-	if patience := max(patienceInRoundTrips*l.rtt.late, int64(minPatience)); patience != l.patience.Load() {
+	if patience := patienceFor(l.rtt.late, l.env.timeout); patience != l.patience.Load() {
 		l.patience.Store(patience)
 	}
 	if s := l.suspicion.Load(); s != nil {

@@ -108,6 +108,9 @@ func (l *lane) sweepFlight(f *flight, now int64) {
 // exact clock too: the coarse one may say a tick too much.
 func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
 	if age > int64(l.env.timeout+l.slack) {
+		// Also where answers have been so late lately that patience is longer: the
+		// next stream on a connection that is dead would be no better.
+		l.suspect()
 		f.stream.Close(errRPCTimeout)
 	}
 	if patience := l.patience.Load(); age > patience && l.env.now()-s.left > patience {

@@ -27,8 +27,15 @@ import (
 // connection.
 const minPatience = 100 * time.Millisecond
 
-// patienceInRoundTrips is how many times as long as lately an answer may take.
+// patienceInRoundTrips is how many times as long as lately an answer may take, up to
+// half of the RPC timeout.
 const patienceInRoundTrips = 8
+
+// patienceFor returns after how long a silent stream is suspected whose answers took as
+// long as late of late: in time for another one to prove itself within the RPC timeout.
+func patienceFor(late int64, timeout time.Duration) int64 {
+	return max(min(patienceInRoundTrips*late, int64(timeout/2)), int64(minPatience))
+}
 
 // The pauses between rounds of tries: short at first, when a new connection is what
 // it takes, and while tries fail at once, because who is refused finds out soon when he

@@ -98,6 +98,22 @@ func TestPatienceGrowsWithTheRoundTrip(t *testing.T) {
 	})
 }
 
+// A connection may die while answers have been so late that the lane would wait for
+// longer than for the RPC timeout before it suspects a stream.
+func TestDeadStreamIsSuspectedAfterVeryLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, e, s, r, _ := silentLane(t)
+		time.Sleep(600 * time.Millisecond)
+		s.grant(base, 1)
+		requireTS(t, base, r)
+		suspected := e.stats.suspicions.Load()
+		pushNew(t, l, context.Background())
+		<-s.closed
+		require.ErrorIs(t, s.cause, errRPCTimeout)
+		require.Equal(t, suspected+1, e.stats.suspicions.Load())
+	})
+}
+
 func TestProbesEndWithTheLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, e, _, r, probes := silentLane(t)

@@ -26,8 +26,12 @@ func requireRidden(t *testing.T, row faults.Row) {
 		t.Logf("floors %v, added %v (%v after the fault), longest call %v, %d calls, the machine added %v",
 			result.Floors, o.Adds, o.At, o.Longest, o.Calls, result.Machine)
 	}
-	require.Empty(t, result.Missed(3))
+	require.Empty(t, result.Missed(3, roomForPD))
 }
+
+// roomForPD is what a PD process has been seen to add without a fault, on two processors
+// that have other work too.
+const roomForPD = 100 * time.Millisecond
 
 // What lasts for a while in these tests lasts longer in `make faults`.
 const (
@@ -51,6 +55,8 @@ func TestFault_LeaderKilled(t *testing.T) { requireRidden(t, faults.LeaderKilled
 func TestFault_LeaderFrozen(t *testing.T) { requireRidden(t, faults.LeaderFrozen(frozenFor)) }
 
 func TestFault_AllRestarted(t *testing.T) { requireRidden(t, faults.AllRestarted()) }
+
+func TestFault_AllReaddressed(t *testing.T) { requireRidden(t, faults.AllReaddressed()) }
 
 func TestFault_ConnectionDead(t *testing.T) { requireRidden(t, faults.ConnectionDead()) }
 

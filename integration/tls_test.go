@@ -119,3 +119,31 @@ func foreignAuthority(t *testing.T) []byte {
 	require.NoError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
+
+// A certificate that is replaced on disk is used from the next connection on: when the
+// old one is no longer valid, the members refuse it, and callers see nothing of that.
+func TestTLS_CertificateIsReplacedUnderLoad(t *testing.T) {
+	cluster := threeTLS.use(t)
+	const lifetime = 8 * time.Second
+	began := time.Now()
+	old, err := cluster.Issue("rotated", lifetime)
+	require.NoError(t, err)
+	expired := byBytes(old)
+	l := startLeaderLoad(t, cluster, byPath(old))
+	_, err = cluster.Issue("rotated", time.Hour)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return time.Since(began) > lifetime+time.Second }, time.Minute, 10*time.Millisecond)
+	client, err := tso.NewClient(cluster.ClientURLs(), expired, logTo(t), tso.WithMaxErrorRetry(2))
+	require.Error(t, err, "the old certificate is still good, and this test shows nothing")
+	require.Nil(t, client)
+
+	dead := l.change("kill -9", func(_ context.Context, leader *pdcluster.Member) error { return leader.Kill() })
+	require.NoError(t, dead.Launch())
+	require.NoError(t, dead.WaitServing(bounded(t, time.Minute)))
+	for leader := (*pdcluster.Member)(nil); leader != dead; { // who has no connection from before
+		l.change("transfer", func(ctx context.Context, _ *pdcluster.Member) error { return cluster.TransferLeader(ctx, dead.Name) })
+		leader, err = cluster.WaitLeader(bounded(t, time.Minute))
+		require.NoError(t, err)
+	}
+	l.finish().requireClean(t)
+}

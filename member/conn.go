@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,10 @@ const (
 	// windowSize is the smallest that HTTP/2 allows to configure here. A fixed one stops grpc-go from measuring the
 	// bandwidth with a ping on every read, which costs some 10 µs per round trip; a timestamp needs 30 bytes.
 	windowSize = 64 << 10
+
+	// maxHeadersSize is how large the headers of a call may be, an error's text included. grpc-go's own limit lets a
+	// server that has gone mad fill 16 MiB a call.
+	maxHeadersSize = 64 << 10
 
 	// maxMembersSize is how large an answer to GetMembers may be. It is far above what any cluster sends.
 	maxMembersSize = 16 << 20
@@ -58,6 +63,7 @@ func dialOptions(creds credentials.TransportCredentials, callers []grpc.DialOpti
 		}),
 		grpc.WithStaticStreamWindowSize(windowSize),
 		grpc.WithStaticConnWindowSize(windowSize),
+		grpc.WithMaxHeaderListSize(maxHeadersSize),
 	}
 	return append(ours, callers...)
 }
@@ -72,6 +78,7 @@ type connections struct {
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
+	held  atomic.Int64                // How many those are; written under mu, for Stats, which takes no lock.
 	// retired are connections that have been replaced, with what will close them. Guarded by mu.
 	retired map[*grpc.ClientConn]*time.Timer
 }
@@ -111,6 +118,7 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	c.byURL[normal] = conn
+	c.held.Store(int64(len(c.byURL)))
 	return conn, nil
 }
 
@@ -134,20 +142,10 @@ func (c *connections) replace(normal string, conn *grpc.ClientConn, grace time.D
 	}
 	old := c.byURL[normal]
 	c.byURL[normal] = conn
+	c.held.Store(int64(len(c.byURL)))
 	if old != nil && old != conn {
 		c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
 	}
-}
-
-// forget has the next one who asks for the connection to a URL get a new one, if conn is what he would get.
-func (c *connections) forget(normal string, conn *grpc.ClientConn, grace time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byURL[normal] != conn {
-		return
-	}
-	delete(c.byURL, normal)
-	c.retired[conn] = time.AfterFunc(grace, func() { c.bury(conn) })
 }
 
 // bury closes a retired connection.
@@ -168,6 +166,7 @@ func (c *connections) retain(keep []string) {
 			delete(c.byURL, u)
 		}
 	}
+	c.held.Store(int64(len(c.byURL)))
 	c.mu.Unlock()
 	closeConns(closing) // Outside of the mutex: closing tells whoever uses the connection.
 }
@@ -181,6 +180,7 @@ func (c *connections) closeAll() {
 		closing = append(closing, conn)
 	}
 	c.byURL, c.retired = nil, nil
+	c.held.Store(0)
 	c.mu.Unlock()
 	closeConns(closing)
 }
@@ -190,10 +190,4 @@ func closeConns(conns []*grpc.ClientConn) {
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-}
-
-func (c *connections) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.byURL)
 }

@@ -6,9 +6,7 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
 )
 
 // How long a round goes on once it has something to go by. Until somebody answers it lasts for Config.Timeout.
@@ -29,6 +27,9 @@ const (
 	leaderGrace        = 30 * time.Millisecond
 	patientLeaderGrace = 200 * time.Millisecond
 	patientEvery       = 5
+
+	// doubtAfter is how long a member may take to answer before its connection is doubted.
+	doubtAfter = 300 * time.Millisecond
 )
 
 // patience says how much longer a round waits for the remaining addresses when it enters a stage; false means it is
@@ -98,18 +99,59 @@ func (m *Members) ask(ctx context.Context, urls []string) <-chan answer {
 	return answers
 }
 
+// getMembers asks one member. While that brings no answer on a connection that seems to be in order, it asks on a new one as
+// well, which takes the place of the first if it is faster: a connection may be dead without knowing, as when a gateway has
+// forgotten it.
 func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersResponse, error) {
 	conn, err := m.conns.get(url)
 	if err != nil {
 		return nil, err
 	}
-	m.counters.getMembers.Add(1)
-	// No header: members take the request from anyone, since a client asks before it can know the cluster's id.
-	resp, err := pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
-	if status.Code(err) == codes.DeadlineExceeded && conn.GetState() == connectivity.Ready {
-		// Nobody has answered in this round, and this connection seems to be in order. It may be dead without
-		// knowing, as when a gateway has forgotten it; a new one finds out.
-		m.conns.forget(url, conn, m.cfg.Timeout)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answerOn, 2) // Room for both, so that none waits for us.
+	m.askOn(ctx, conn, answers)
+	doubt := time.NewTimer(doubtAfter)
+	defer doubt.Stop()
+	select {
+	case a := <-answers:
+		return a.resp, a.err
+	case <-doubt.C:
 	}
-	return resp, err
+	if conn.GetState() != connectivity.Ready {
+		a := <-answers
+		return a.resp, a.err
+	}
+	fresh, err := m.conns.fresh(url)
+	if err != nil {
+		return nil, err
+	}
+	m.askOn(ctx, fresh, answers)
+	a := <-answers
+	if a.err != nil {
+		a = <-answers
+	}
+	if a.conn == fresh && a.err == nil {
+		m.conns.replace(url, fresh, m.cfg.Timeout)
+	} else {
+		closeConns([]*grpc.ClientConn{fresh})
+	}
+	return a.resp, a.err
+}
+
+// answerOn is what asking on one connection came to.
+type answerOn struct {
+	conn *grpc.ClientConn
+	resp *pdpb.GetMembersResponse
+	err  error
+}
+
+// askOn sends GetMembers on a connection, and what it comes to into answers. It ends with ctx.
+func (m *Members) askOn(ctx context.Context, conn *grpc.ClientConn, answers chan<- answerOn) {
+	m.counters.getMembers.Add(1)
+	m.running.Go(func() {
+		// No header: members take the request from anyone, since a client asks before it can know the cluster's id.
+		resp, err := pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+		answers <- answerOn{conn: conn, resp: resp, err: err}
+	})
 }

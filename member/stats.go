@@ -17,7 +17,7 @@ type counters struct {
 	getMembers, refreshes, failures, changes, strangers atomic.Uint64
 }
 
-// Stats returns the counters. It never blocks for long; they are read one after another, not at one moment.
+// Stats returns the counters. It never blocks, takes no lock and allocates nothing; they are read one after another, not at one moment.
 func (m *Members) Stats() Stats {
 	return Stats{
 		GetMembers: m.counters.getMembers.Load(),
@@ -25,6 +25,6 @@ func (m *Members) Stats() Stats {
 		Failures:   m.counters.failures.Load(),
 		Changes:    m.counters.changes.Load(),
 		Strangers:  m.counters.strangers.Load(),
-		Conns:      m.conns.count(),
+		Conns:      int(m.conns.held.Load()),
 	}
 }

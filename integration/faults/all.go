@@ -17,6 +17,7 @@ func All() []Row {
 		LeaderKilled(),
 		LeaderFrozen(processes),
 		AllRestarted(),
+		AllReaddressed(),
 		PathHeld(path, Options{}),
 		PathHeld(path, forwarding).With("forwarding", forwarding),
 		PathHeld(2*path, keepalive).With("keepalive 10/3 s", keepalive),

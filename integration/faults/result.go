@@ -15,8 +15,8 @@ const worthTelling = 40 * time.Millisecond
 // Result is what a run of a row came to.
 type Result struct {
 	Row Row
-	// Floors are the silences of the cluster itself, or of the only way to it, one
-	// for each time that the fault happened if it was felt.
+	// Floors are the longest silences of the cluster itself, or of the only way to it,
+	// one for each time that the fault happened if it was felt.
 	Floors []time.Duration
 	// Clients are in the order in which they were asked for; those that refused are
 	// not among them.
@@ -69,6 +69,7 @@ func (t *trial) result(floors [][]span, refused map[string]error) *Result {
 		}
 	}
 	slices.Sort(r.Floors)
+	r.Floors = r.Floors[max(0, len(r.Floors)-max(1, t.row.Times)):]
 	var all []history.Call
 	for _, s := range t.subjects {
 		calls := s.recorder.Calls()

@@ -83,6 +83,26 @@ func AllRestarted() Row {
 	}}
 }
 
+// AllReaddressed restarts one member after the other behind another address, until no
+// address is left of those that clients began with. After each the leader changes, which
+// is when clients ask who the members are: they do so once a minute otherwise.
+func AllReaddressed() Row {
+	return Row{Name: "all members readdressed, one by one", Target: targetFound, hit: func(ctx context.Context, s *stage) error {
+		for _, m := range s.cluster.Members() {
+			if err := m.Readdress(ctx); err != nil {
+				return err
+			}
+			if err := s.awaitLeader(ctx); err != nil {
+				return err
+			}
+			if err := errors.Join(s.cluster.Resign(ctx), s.awaitLeader(ctx)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
 // PathHeld makes the way to the leader a black hole for a while.
 func PathHeld(d time.Duration, o Options) Row {
 	return Row{

@@ -67,7 +67,7 @@ func TestRun_SeesWhatIsPlanted(t *testing.T) {
 	})
 	require.NoError(t, err)
 	o := result.Of(Ours)
-	t.Logf("floors %v, %+v, missed: %s", result.Floors, o, result.Missed(3))
+	t.Logf("floors %v, %+v, missed: %s", result.Floors, o, result.Missed(3, 0))
 	require.GreaterOrEqual(t, o.Adds, plantedSilence-50*time.Millisecond)
 	require.Less(t, o.Adds, plantedSilence+time.Second)
 	require.Equal(t, 1, o.Errors)
@@ -75,7 +75,7 @@ func TestRun_SeesWhatIsPlanted(t *testing.T) {
 	require.NotEmpty(t, o.Violations)
 	require.GreaterOrEqual(t, o.Longest, plantedSilence-50*time.Millisecond)
 	for _, text := range []string{"added", "1 errors", "violations"} {
-		require.Contains(t, result.Missed(3), text)
+		require.Contains(t, result.Missed(3, 0), text)
 	}
 }
 

@@ -29,6 +29,7 @@ type Cluster struct {
 	TLS *Credentials
 
 	cfg       Config
+	authority *authority // nil without TLS
 	binary    string
 	dir       string
 	ports     *ports
@@ -103,10 +104,11 @@ func (c *Cluster) makeCredentials() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.TLS, err = ca.issue(c.dir, "client"); err != nil {
+	c.authority = ca
+	if c.TLS, err = ca.issue(c.dir, "client", lifetimeOfOwn); err != nil {
 		return nil, err
 	}
-	server, err := ca.issue(c.dir, "server")
+	server, err := ca.issue(c.dir, "server", lifetimeOfOwn)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (c *Cluster) makeMembers(serverFlags []string) error {
 		if m.Path != nil {
 			m.AdvertiseURL = c.cfg.scheme() + "://" + m.Path.Address()
 		}
-		m.args = append(m.flags(strings.Join(initial, ",")), serverFlags...)
+		m.args = append(serverFlags[:len(serverFlags):len(serverFlags)], m.flags(strings.Join(initial, ","))...)
 		if err := m.writeConfig(c.cfg.toml(i)); err != nil {
 			return err
 		}
@@ -156,11 +158,20 @@ func (c *Cluster) makePaths() error {
 	}
 	for _, m := range c.members {
 		var err error
-		if m.Path, err = pdpath.New(strings.TrimPrefix(m.ClientURL, c.cfg.scheme()+"://")); err != nil {
-			return fmt.Errorf("pdcluster: %w", err)
+		if m.Path, err = c.newPath(m); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// newPath returns a path to where m listens.
+func (c *Cluster) newPath(m *Member) (*pdpath.Path, error) {
+	path, err := pdpath.New(strings.TrimPrefix(m.ClientURL, c.cfg.scheme()+"://"))
+	if err != nil {
+		return nil, fmt.Errorf("pdcluster: %w", err)
+	}
+	return path, nil
 }
 
 func (c *Cluster) newMember(i int) *Member {
@@ -177,12 +188,14 @@ func (c *Cluster) newMember(i int) *Member {
 	}
 }
 
+const advertiseFlag = "--advertise-client-urls="
+
 func (m *Member) flags(initialCluster string) []string {
 	return []string{
 		"--name=" + m.Name,
 		"--data-dir=" + filepath.Join(m.dir, "data"),
 		"--client-urls=" + m.ClientURL,
-		"--advertise-client-urls=" + m.AdvertiseURL,
+		advertiseFlag + m.AdvertiseURL,
 		"--peer-urls=" + m.PeerURL,
 		"--initial-cluster=" + initialCluster,
 		"--log-file=" + m.LogPath,

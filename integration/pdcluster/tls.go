@@ -54,7 +54,7 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pdcluster: %w", err)
 	}
-	template := certificate("pdcluster authority")
+	template := certificate("pdcluster authority", lifetimeOfOwn)
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -64,13 +64,26 @@ func newAuthority() (*authority, error) {
 	return &authority{cert: template, key: key, pem: pemBlock("CERTIFICATE", der)}, nil
 }
 
+// Issue writes a certificate for another client, which is valid for so long, and its
+// key into the cluster's folder. The same name again replaces both files, one after the
+// other, as whoever rotates certificates on a disk does.
+func (c *Cluster) Issue(name string, lifetime time.Duration) (*Credentials, error) {
+	if c.authority == nil {
+		return nil, errors.New("pdcluster: Issue needs Config.TLS")
+	}
+	return c.authority.issue(c.dir, "client-"+name, lifetime)
+}
+
+// lifetimeOfOwn is for how long the certificates of a cluster itself are valid.
+const lifetimeOfOwn = 7 * 24 * time.Hour
+
 // issue writes a certificate with the given name and its key into dir.
-func (a *authority) issue(dir, name string) (*Credentials, error) {
+func (a *authority) issue(dir, name string, lifetime time.Duration) (*Credentials, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("pdcluster: %w", err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, certificate(name), a.cert, key.Public(), a.key)
+	der, err := x509.CreateCertificate(rand.Reader, certificate(name, lifetime), a.cert, key.Public(), a.key)
 	if err != nil {
 		return nil, fmt.Errorf("pdcluster: %w", err)
 	}
@@ -100,13 +113,13 @@ func (c *Credentials) write() error {
 
 // certificate returns the template of a certificate for this machine. Members
 // use theirs on both sides, among each other.
-func certificate(name string) *x509.Certificate {
+func certificate(name string, lifetime time.Duration) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
 		Subject:      pkix.Name{CommonName: name},
 		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.Add(7 * 24 * time.Hour),
+		NotAfter:     now.Add(lifetime),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames:     []string{"localhost"},

@@ -39,10 +39,9 @@ type Conn struct {
 	// Whoever takes it back sets one: see wait and Write.
 	quiet atomic.Bool
 
-	// deadlines orders the changes of the read deadline, which is the earlier one of
-	// the alarm and of what the connection's user has set.
-	deadlines sync.Mutex
-	deadline  time.Time // the user's; guarded by deadlines
+	// deadline is the read deadline that the connection's user has set, nil for none;
+	// see until.
+	deadline atomic.Pointer[time.Time]
 }
 
 // reader is the state of a Read.
@@ -172,12 +171,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // alarm has the reader ask again after d.
 func (c *Conn) alarm(d time.Duration) {
 	c.dialer.Counts.Yields.Add(1)
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	at := time.Now().Add(d)
-	if c.deadline.IsZero() || at.Before(c.deadline) {
-		_ = c.TCPConn.SetReadDeadline(at) // fails if the connection is closed, which Read finds out
-	}
+	_ = c.until(time.Now().Add(d)) // fails if the connection is closed, which Read finds out
 }
 
 // wasAlarm reports whether the error of a wait is an alarm, and not the deadline of the
@@ -186,21 +180,41 @@ func (c *Conn) wasAlarm(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	if !c.deadline.IsZero() && !c.deadline.After(time.Now()) {
+	if user := c.deadline.Load(); user != nil && !user.After(time.Now()) {
 		return false
 	}
-	_ = c.TCPConn.SetReadDeadline(c.deadline) // as in alarm
+	_ = c.until(time.Time{}) // as in alarm
 	return true
+}
+
+// until sets the read deadline of the connection to the earlier one of at, unless that
+// is zero, and the user's. A lock would have reader and writer wait for each other;
+// instead, who has set a deadline looks once more at the user's, and so the last to set
+// one knows of the last that the user has published. A writer's alarm that the reader
+// puts back is no loss: the reader has been woken, and looks at the socket after that.
+func (c *Conn) until(at time.Time) error {
+	for {
+		user, deadline := c.deadline.Load(), at
+		if user != nil && (at.IsZero() || user.Before(at)) {
+			deadline = *user
+		}
+		if err := c.TCPConn.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+		if c.deadline.Load() == user {
+			return nil
+		}
+	}
 }
 
 // SetReadDeadline implements net.Conn.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	c.deadline = t
-	return c.TCPConn.SetReadDeadline(t)
+	if t.IsZero() {
+		c.deadline.Store(nil)
+	} else {
+		c.deadline.Store(&t)
+	}
+	return c.until(time.Time{})
 }
 
 // SetDeadline implements net.Conn.

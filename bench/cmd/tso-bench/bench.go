@@ -38,6 +38,11 @@ func bench(ctx context.Context, cfg config, out io.Writer) (*report, error) {
 	}
 	defer client.Close()
 	fmt.Fprintln(out, headline(cfg, to))
+	profiling, err := cfg.profiles.start(out)
+	if err != nil {
+		return nil, err
+	}
+	defer profiling.close()
 
 	checker, scope := newChecker(cfg)
 	live := newLive(out, client, first)
@@ -51,6 +56,9 @@ func bench(ctx context.Context, cfg config, out io.Writer) (*report, error) {
 	run.Stop(stopGrace)
 	run.Measure(&after)
 	after.Sub(&before)
+	if err := profiling.write(); err != nil {
+		return nil, err
+	}
 	return newReport(cfg, to, run, &after, checker, live.samples(after.Last), early), nil
 }
 

@@ -22,6 +22,7 @@ type config struct {
 	connectTimeout time.Duration
 	check          bool
 	ca, cert, key  string
+	profiles       profiles
 }
 
 // maxCallers keeps a slip of the finger from filling the memory.
@@ -49,6 +50,7 @@ func flags(cfg *config) *pflag.FlagSet {
 	f.StringVar(&cfg.ca, "cacert", "", "PEM `file` of the authority that signed PD's certificate")
 	f.StringVar(&cfg.cert, "cert", "", "PEM `file` of the client's certificate")
 	f.StringVar(&cfg.key, "key", "", "PEM `file` of the key to --cert")
+	cfg.profiles.flags(f)
 	return f
 }
 

@@ -5,120 +5,163 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"time"
 
-	"github.com/tsoring/tso/bench/internal/impl"
-	"github.com/tsoring/tso/bench/internal/load"
+	"github.com/tsoring/tso/bench/internal/result"
+	"github.com/tsoring/tso/bench/internal/scenario"
+	"github.com/tsoring/tso/bench/internal/site"
 	"github.com/tsoring/tso/bench/internal/text"
 )
 
-// result is one measurement: a client, a scenario, a round. It is also
-// a line of the JSON file.
-type result struct {
-	Impl string `json:"impl"`
-	scenario
-	Round int `json:"round"`
-
-	Calls      int64   `json:"calls"`
-	Errors     int64   `json:"errors"`
-	NsPerOp    float64 `json:"ns_per_op"`
-	P50        float64 `json:"p50_ns"`
-	P99        float64 `json:"p99_ns"`
-	CPUPerOp   float64 `json:"cpu_ns_per_op"`
-	AllocsOp   float64 `json:"allocs_per_op"`
-	BytesPerOp float64 `json:"bytes_per_op"`
-	RPCsPerSec float64 `json:"rpcs_per_s"`
-	PerRPC     float64 `json:"timestamps_per_rpc"`
-	// Work is how many processors' worth of work the busy goroutines have done.
-	Work float64 `json:"work"`
-}
-
-// measure measures all there is to measure. Interrupted, it returns what it has.
-func measure(ctx context.Context, cfg config, clients map[string]impl.Client, progress io.Writer) ([]result, error) {
-	var results []result
-	for _, s := range cfg.scenarios() {
-		for round := range cfg.rounds {
-			names := cfg.rivals(s)
-			if round%2 == 1 {
-				slices.Reverse(names)
-			}
-			warmUp := cfg.warmUp
-			if round > 0 {
-				warmUp /= 4
-			}
-			for _, name := range names {
-				m, work, ok := measureOne(ctx, cfg, clients[name], s, warmUp)
-				if !ok {
-					return results, errInterrupted
-				}
-				r := newResult(name, s, round, m, work)
-				if r.Calls == 0 {
-					return results, fmt.Errorf("%s with %s callers obtained no timestamp in %v (%d errors)", name, s.label(), cfg.duration, r.Errors)
-				}
-				fmt.Fprintf(progress, "callers %-14s  round %d  %-8s  %10s ns/op\n", s.label(), round+1, name, text.Digits(r.NsPerOp))
-				results = append(results, r)
-			}
-		}
-	}
-	return results, nil
+// measurement collects results.
+type measurement struct {
+	cfg      config
+	progress io.Writer
+	began    time.Time
+	results  []result.Result
 }
 
 // errInterrupted says that the results are not all there are.
 var errInterrupted = errors.New("interrupted: the table shows what had been measured by then")
 
-// grace is how long the last calls of a measurement may take.
-const grace = 5 * time.Second
-
-// measureOne runs one client, warm-up first, and returns also the work done beside
-// it. It reports false if ctx ended.
-func measureOne(ctx context.Context, cfg config, client impl.Client, s scenario, warmUp time.Duration) (*load.Reading, time.Duration, bool) {
-	var before, after load.Reading
-	run := load.New(load.Config{Client: client, Callers: s.Callers, Cancelable: cfg.cancelable})
-	runtime.GC() // nobody pays for the garbage of the one before
-	busy := load.NewBusy(s.Busy)
-	run.Start()
-	defer run.Stop(grace)
-	defer busy.Stop()
-	if !pause(ctx, warmUp) {
-		return nil, 0, false
+// measure measures all there is to measure. Interrupted, it returns what it has.
+func measure(ctx context.Context, cfg config, progress io.Writer) ([]result.Result, error) {
+	m := &measurement{cfg: cfg, progress: progress, began: time.Now()}
+	for rest := cfg.selected; len(rest) > 0; {
+		// The scenarios are in the order of their sites.
+		n := slices.IndexFunc(rest, func(s scenario.Scenario) bool { return s.Site != rest[0].Site })
+		if n < 0 {
+			n = len(rest)
+		}
+		if err := m.at(ctx, rest[:n]); err != nil {
+			if ctx.Err() != nil {
+				err = errInterrupted
+			}
+			return m.results, err
+		}
+		rest = rest[n:]
 	}
-	run.Measure(&before)
-	worked := busy.Work()
-	if !pause(ctx, cfg.duration) {
-		return nil, 0, false
-	}
-	run.Measure(&after)
-	worked = busy.Work() - worked
-	after.Sub(&before)
-	return &after, worked, true
+	return m.results, nil
 }
 
-// pause returns after d, or with false when ctx ends.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
+// at measures scenarios that share a site, whose clients are open meanwhile: those
+// whose turn it is not are idle.
+func (m *measurement) at(ctx context.Context, scenarios []scenario.Scenario) error {
+	where := scenarios[0].Site
+	fmt.Fprintf(m.progress, "%s  starting %s (a PD is built the first time), opening clients\n", m.clock(), where)
+	s, err := m.cfg.lab().Open(ctx, where)
+	if errors.Is(err, site.ErrNoSite) {
+		fmt.Fprintf(m.progress, "left out, %s: %v\n", where, err)
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Prepare(ctx, clientsOf(scenarios)); err != nil {
+		return err
+	}
+	for _, what := range scenarios {
+		if err := m.scenario(ctx, s, what); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func newResult(name string, s scenario, round int, m *load.Reading, work time.Duration) result {
-	r := result{Impl: name, scenario: s, Round: round + 1, Calls: m.Calls, Errors: m.Errors}
-	r.Work = work.Seconds() / m.Wall.Seconds()
-	if m.Calls == 0 {
-		return r
+func clientsOf(scenarios []scenario.Scenario) []scenario.Rival {
+	var all []scenario.Rival
+	for _, s := range scenarios {
+		if !s.Idle { // it has processes of its own
+			all = append(all, s.Rivals...)
+		}
+		if s.Site == scenario.Far {
+			all = append(all, scenario.Bare) // for the round trip
+		}
 	}
-	n, latency := float64(m.Calls), m.Latency()
-	r.NsPerOp = float64(m.Wall) / n
-	r.P50, r.P99 = float64(latency.P50), float64(latency.P99)
-	r.CPUPerOp = float64(m.CPU) / n
-	r.AllocsOp, r.BytesPerOp = float64(m.Mallocs)/n, float64(m.Bytes)/n
-	r.RPCsPerSec = float64(m.Stats.RPCs) / m.Wall.Seconds()
-	r.PerRPC = float64(m.Stats.Timestamps) / float64(max(m.Stats.RPCs, 1))
-	return r
+	return all
+}
+
+// scenario measures the rivals in turn, each round in the reverse order of the one
+// before.
+func (m *measurement) scenario(ctx context.Context, s *site.Site, what scenario.Scenario) error {
+	for round := range m.cfg.rounds {
+		if what.Idle {
+			if err := m.idle(ctx, s, what, round); err != nil {
+				return err
+			}
+			continue
+		}
+		rivals := slices.Clone(what.Rivals)
+		if round%2 == 1 {
+			slices.Reverse(rivals)
+		}
+		if err := m.round(ctx, s, what, rivals, round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *measurement) round(ctx context.Context, s *site.Site, what scenario.Scenario, rivals []scenario.Rival, round int) error {
+	var rtt time.Duration
+	var err error
+	if what.Site == scenario.Far {
+		if rtt, err = s.RTT(ctx); err != nil {
+			return err
+		}
+	}
+	extent := scenario.Extent{WarmUp: m.cfg.warmUp, Duration: m.cfg.duration}
+	if round > 0 {
+		extent.WarmUp /= 4
+	}
+	for _, r := range rivals {
+		client, err := s.Client(ctx, r)
+		if err != nil {
+			return err
+		}
+		measured, err := scenario.Measure(ctx, what, r, client, rtt, extent)
+		switch {
+		case errors.Is(err, scenario.ErrNoTimestamp):
+			// It had no chance, or is stuck; the others are worth to be measured.
+			fmt.Fprintf(m.progress, "left out, round %d: %v\n", round+1, err)
+		case err != nil:
+			return err
+		default:
+			m.add(measured, round)
+		}
+	}
+	return nil
+}
+
+// idleTime is how many times longer an idle client is watched than a busy one, all
+// rivals at once: what it does, it does seldom.
+const idleTime = 5
+
+func (m *measurement) idle(ctx context.Context, s *site.Site, what scenario.Scenario, round int) error {
+	all, err := s.Idle(ctx, what, idleTime*m.cfg.duration)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		m.add(r, round)
+	}
+	return nil
+}
+
+func (m *measurement) add(r result.Result, round int) {
+	r.Round = round + 1
+	m.results = append(m.results, r)
+	figure := fmt.Sprintf("%8s ns/op", text.Digits(r.NsPerOp))
+	if r.Calls == 0 {
+		figure = ""
+	}
+	fmt.Fprintf(m.progress, "%s  %-28s  round %d  %-16s %s\n", m.clock(), r.Scenario, r.Round, r.Rival, figure)
+}
+
+// clock is how long it has taken until now.
+func (m *measurement) clock() string {
+	d := time.Since(m.began).Round(time.Second)
+	return fmt.Sprintf("%2d:%02d", int(d.Minutes()), int(d.Seconds())%60)
 }

@@ -38,6 +38,14 @@ type Async interface {
 	GetTSAsync(ctx context.Context) Future
 }
 
+// Local is a Client that serves every dc-location.
+type Local interface {
+	Client
+	// At returns the same client, for local timestamps of a dc-location. Closing
+	// it does nothing.
+	At(dc string) Client
+}
+
 // Future is a timestamp on its way. Wait must be called once.
 type Future interface {
 	Wait() (physical, logical int64, err error)
@@ -61,6 +69,13 @@ type Config struct {
 	DC string
 	// CAPath, CertPath and KeyPath name PEM files for TLS; empty means none.
 	CAPath, CertPath, KeyPath string
+	// Concurrency, if not 0, is how many RPCs the upstream client may have under
+	// way (its TSOClientRPCConcurrency). It adopts that some seconds after it has
+	// been told, and Open waits for it.
+	Concurrency int
+	// PlainDial has the client of this repository dial as a user's own dialer
+	// would, without the connection that stays quick in a busy process.
+	PlainDial bool
 }
 
 // The names of the clients.

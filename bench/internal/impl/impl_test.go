@@ -2,6 +2,7 @@ package impl
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,56 @@ func TestOpen_LocalTimestamps(t *testing.T) {
 			require.NotZero(t, server.Stats().Largest["dc-2"])
 		})
 	}
+}
+
+func TestAt_ServesEachDCLocation(t *testing.T) {
+	t.Parallel()
+	server := tsotest.New(t, tsotest.WithDCs("dc-1", "dc-2"))
+	c := open(t, TSO, Config{Addrs: server.URLs()})
+	for _, dc := range []string{"dc-1", "dc-2"} {
+		at := c.(Local).At(dc)
+		get(t, at)
+		at.Close()
+		require.NotZero(t, server.Stats().Largest[dc])
+	}
+	get(t, c)
+}
+
+// A client with one RPC under way at most sends the next when the answer to the one
+// before is there; the server sees more than one only if more are allowed.
+func TestOpen_UpstreamAdoptsItsConcurrency(t *testing.T) {
+	t.Parallel()
+	for _, concurrency := range []int{0, 4} {
+		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
+			t.Parallel()
+			server := tsotest.New(t)
+			c := open(t, Upstream, Config{Addrs: server.URLs(), Concurrency: concurrency})
+			get(t, c)
+			require.NoError(t, server.Hold())
+			held := c.Stats().RPCs
+			var futures []Future
+			more := func() bool {
+				futures = append(futures, c.(Async).GetTSAsync(t.Context()))
+				return c.Stats().RPCs-held > 1
+			}
+			if concurrency > 1 {
+				require.Eventually(t, more, patience, time.Millisecond)
+			} else {
+				require.Never(t, more, 100*time.Millisecond, time.Millisecond)
+			}
+			require.NoError(t, server.Release())
+			for _, f := range futures {
+				_, _, err := f.Wait()
+				require.NoError(t, err)
+			}
+		})
+	}
+}
+
+func TestOpen_PlainDial(t *testing.T) {
+	t.Parallel()
+	server := tsotest.New(t)
+	get(t, open(t, TSO, Config{Addrs: server.URLs(), PlainDial: true}))
 }
 
 func TestOpen_EndsWithItsContext(t *testing.T) {

@@ -2,8 +2,10 @@ package impl
 
 import (
 	"context"
+	"net"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/tsoring/tso"
 )
@@ -17,12 +19,34 @@ type tsoClient struct {
 func openTSO(ctx context.Context, cfg Config) (Client, error) {
 	c, err := tso.NewClientWithContext(ctx, cfg.Addrs, tso.SecurityOption{
 		CAPath: cfg.CAPath, CertPath: cfg.CertPath, KeyPath: cfg.KeyPath,
-	}, tso.WithLogger(zap.NewNop()))
+	}, options(cfg)...)
 	if err != nil {
 		return nil, err
 	}
 	return &tsoClient{Client: c, dc: cfg.DC}, nil
 }
+
+func options(cfg Config) []tso.ClientOption {
+	opts := []tso.ClientOption{tso.WithLogger(zap.NewNop())}
+	if cfg.PlainDial {
+		opts = append(opts, tso.WithGRPCDialOptions(grpc.WithContextDialer(plainDial)))
+	}
+	return opts
+}
+
+// plainDial connects as grpc-go does by itself.
+func plainDial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
+// At implements Local.
+func (c *tsoClient) At(dc string) Client { return &view{tsoClient{Client: c.Client, dc: dc}} }
+
+// view is a client that somebody else closes.
+type view struct{ tsoClient }
+
+func (*view) Close() {}
 
 // GetTS keeps the call without a dc-location as a user would write it.
 func (c *tsoClient) GetTS(ctx context.Context) (physical, logical int64, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/pingcap/log"
 	pd "github.com/tikv/pd/client"
@@ -43,7 +44,40 @@ func openUpstream(ctx context.Context, cfg Config) (Client, error) {
 		return nil, err
 	}
 	u.client = client
+	if cfg.Concurrency > 0 {
+		if err := u.adopt(ctx, cfg.Concurrency); err != nil {
+			u.Close()
+			return nil, err
+		}
+	}
 	return u, nil
+}
+
+// The client looks at its setting when it sends, but not more often than every 5 s,
+// and does not tell what it has found.
+const (
+	adoptTime  = 6 * time.Second
+	adoptPause = 100 * time.Millisecond
+)
+
+// adopt sets how many RPCs may be under way, and calls until that is in force.
+func (u *upstream) adopt(ctx context.Context, concurrency int) error {
+	if err := u.client.UpdateOption(opt.TSOClientRPCConcurrency, concurrency); err != nil {
+		return err
+	}
+	pause := time.NewTicker(adoptPause)
+	defer pause.Stop()
+	for end := time.Now().Add(adoptTime); time.Now().Before(end); {
+		if _, _, err := u.client.GetTS(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (u *upstream) GetTS(ctx context.Context) (physical, logical int64, err error) {

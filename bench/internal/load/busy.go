@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -25,15 +26,25 @@ type worker struct {
 	_      [56]byte
 }
 
-// NewBusy starts n workers.
-func NewBusy(n int) *Busy {
+// NewBusy starts n workers that are never done.
+func NewBusy(n int) *Busy { return start(n, (*Busy).work) }
+
+// NewShare starts n workers with as many short tasks as keep the processors busy for
+// a share of their time, garbage included: a server under load, and not one that
+// drowns.
+func NewShare(n int, share float64) *Busy {
+	period := time.Duration(float64(slice) * float64(n) / (share * float64(runtime.GOMAXPROCS(0))))
+	return start(n, func(b *Busy, w *worker, steps int) { b.serve(w, steps, period) })
+}
+
+func start(n int, work func(*Busy, *worker, int)) *Busy {
 	b := &Busy{workers: make([]worker, n)}
 	if n == 0 {
 		return b
 	}
 	steps := stepsPerSlice()
 	for i := range b.workers {
-		b.ended.Go(func() { b.work(&b.workers[i], steps) })
+		b.ended.Go(func() { work(b, &b.workers[i], steps) })
 	}
 	return b
 }
@@ -47,6 +58,34 @@ func (b *Busy) work(w *worker, steps int) {
 		runtime.Gosched()
 	}
 }
+
+// backlog is how far a worker of NewShare may be behind: it then catches up, as a
+// server with a queue does.
+const backlog = 10 * time.Millisecond
+
+// serve does a task in each period on average, at random times, and leaves garbage as
+// tasks do.
+func (b *Busy) serve(w *worker, steps int, period time.Duration) {
+	late := newAlarm()
+	began := time.Now()
+	var due time.Duration
+	var garbage []byte
+	for x := uint64(1); !b.stopping.Load(); {
+		garbage = make([]byte, taskGarbage)
+		x = churn(x+uint64(garbage[0]), steps)
+		w.slices.Add(1)
+		due += time.Duration(rand.ExpFloat64() * float64(period))
+		now := time.Since(began)
+		due = max(due, now-backlog)
+		if due <= now {
+			runtime.Gosched() // the end of a task is the end of a turn
+		}
+		late.sleep(due - now)
+	}
+}
+
+// taskGarbage is what a task allocates: some 300 MB a second with two processors.
+const taskGarbage = 8 << 10
 
 // Work returns how much the workers have done.
 func (b *Busy) Work() time.Duration {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -22,4 +23,14 @@ func TestBusy_NobodyDoesNothing(t *testing.T) {
 	b := NewBusy(0)
 	b.Stop()
 	require.Zero(t, b.Work())
+}
+
+func TestShare_WorksAndRests(t *testing.T) {
+	const share = 0.1
+	began := time.Now()
+	b := NewShare(4, share)
+	require.Eventually(t, func() bool { return b.Work() > 100*slice }, 10*time.Second, time.Millisecond)
+	b.Stop()
+	most := time.Since(began) * time.Duration(runtime.GOMAXPROCS(0)) / 2
+	require.Less(t, b.Work(), most, "five times its share")
 }

@@ -15,10 +15,14 @@ const errorPause = 10 * time.Millisecond
 // caller is one goroutine of a Run.
 type caller struct {
 	run    *Run
+	client impl.Client
 	shard  *shard
 	window []call // of futures
 	ctx    context.Context
 	end    context.CancelFunc
+	quota  int           // calls left to make
+	next   time.Duration // when the next call is due, by Pace.Every
+	late   *alarm
 }
 
 // call is one call on its way.
@@ -34,20 +38,34 @@ func (c *caller) loop() {
 		c.loopAsync()
 		return
 	}
-	for !c.run.stopping.Load() {
+	paced := c.run.cfg.Pace != Pace{}
+	for c.more() {
 		this := c.begin()
-		physical, logical, err := c.run.cfg.Client.GetTS(c.ctx)
+		if paced {
+			due, ok := c.await()
+			if !ok {
+				return
+			}
+			this.start = due
+		}
+		physical, logical, err := c.client.GetTS(c.ctx)
 		c.finish(this, physical, logical, err)
 	}
+}
+
+// more reports whether there is another call to make.
+func (c *caller) more() bool {
+	c.quota--
+	return c.quota >= 0 && !c.run.stopping.Load()
 }
 
 // loopAsync keeps a window of futures: it waits for the oldest, and has a new one
 // take its place. In the end it waits for those that are left.
 func (c *caller) loopAsync() {
-	client := c.run.cfg.Client.(impl.Async) //nolint:forcetypeassert,errcheck // promised in Config
+	client := c.client.(impl.Async) //nolint:forcetypeassert,errcheck // promised in Config
 	var newest uint64
 	oldest := 0
-	for !c.run.stopping.Load() {
+	for c.more() {
 		place := &c.window[oldest]
 		newest = c.wait(*place, newest)
 		*place = c.begin()

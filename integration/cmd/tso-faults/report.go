@@ -31,7 +31,8 @@ func newReport(began time.Time, cfg config, results []*faults.Result) *report {
 const legend = `The floor is for how long no member served, asked directly (or no client could be
 served, where the only way is cut). "Adds" is the longest that any silence of a client
 lasted beyond that. 8 callers without a deadline per client, both clients in one process
-and on the same cluster; what a client adds is rounded down by up to 5 ms.
+and on the same cluster. What a client adds is rounded down by up to 5 ms; in it is what
+the machine adds to everybody, whose worst moment the last column shows.
 `
 
 func (r *report) header() string {

@@ -64,7 +64,7 @@ func tell(w io.Writer, r *faults.Result) {
 		}
 	}
 	fmt.Fprintf(w, "    the machine: %v\n", r.Machine.Round(100*time.Microsecond))
-	if missed := r.Missed(1); missed != "" {
+	if missed := r.Missed(1, 0); missed != "" {
 		fmt.Fprintf(w, "    missed: %s\n", missed)
 	}
 }

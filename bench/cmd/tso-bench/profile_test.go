@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRun_WritesProfiles(t *testing.T) {
+	dir := t.TempDir()
+	var args []string
+	var files []string
+	for _, name := range []string{"cpuprofile", "memprofile", "mutexprofile", "blockprofile"} {
+		file := filepath.Join(dir, name)
+		files, args = append(files, file), append(args, "--"+name+"="+file)
+	}
+	code, _, stderr := execute(t.Context(), append(args, "--duration=300ms", "--callers=8")...)
+	require.Zero(t, code, stderr)
+	for _, file := range files {
+		f, err := os.Open(file)
+		require.NoError(t, err)
+		unpacked, err := gzip.NewReader(f)
+		require.NoError(t, err)
+		data, err := io.ReadAll(unpacked)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		// The calls of gRPC are in the profile only if it is about the run.
+		require.True(t, bytes.Contains(data, []byte("google.golang.org/grpc")), file)
+	}
+}
+
+func TestRun_ProfileThatCannotBeWritten(t *testing.T) {
+	for _, name := range []string{"cpuprofile", "memprofile"} {
+		code, _, stderr := execute(t.Context(), "--"+name+"="+filepath.Join(t.TempDir(), "no", "such"), "--duration=10ms")
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "profile")
+	}
+	code, _, stderr := execute(t.Context(), "--http=nowhere", "--duration=10ms")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "--http")
+}
+
+func TestRun_ServesLiveProfiles(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reader, writer := io.Pipe()
+	go func() {
+		run(ctx, []string{"--http=127.0.0.1:0", "--duration=0", "--callers=2"}, env(nil), writer, io.Discard)
+		_ = writer.Close()
+	}()
+	url := regexp.MustCompile(`http://\S+/debug/pprof/`)
+	var out []byte
+	for buffer := make([]byte, 1024); url.Find(out) == nil; {
+		n, err := reader.Read(buffer)
+		require.NoError(t, err)
+		out = append(out, buffer[:n]...)
+	}
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	client := http.Client{Timeout: 10 * time.Second}
+	answer, err := client.Get(string(url.Find(out)) + "goroutine?debug=1")
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "GetTS")
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tsoring/tso/integration/faults"
+)
+
+func runIt(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestRun_ListsWhatItWouldDo(t *testing.T) {
+	code, all, _ := runIt(t, "--list")
+	require.Equal(t, exitOK, code)
+	require.Greater(t, strings.Count(all, "\n"), 15)
+	code, some, _ := runIt(t, "--list", "--only", "frozen,SIGTERM")
+	require.Equal(t, exitOK, code)
+	for line := range strings.Lines(some) {
+		require.Contains(t, all, line)
+		require.True(t, strings.Contains(line, "frozen") || strings.Contains(line, "SIGTERM"), line)
+	}
+}
+
+func TestRun_SaysWhatToChange(t *testing.T) {
+	for flag, says := range map[string]string{
+		"--only=nothing": "--list", "--clients=nobody": faults.Upstream, "extra": "not a flag", "--bad": "--help",
+	} {
+		code, _, stderr := runIt(t, flag)
+		require.Equal(t, exitUsage, code, flag)
+		require.Contains(t, stderr, says)
+	}
+	code, stdout, _ := runIt(t, "--help")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "--results")
+}
+
+// What is kept says what it was measured with, and both clients' figures.
+func TestReport_IsKept(t *testing.T) {
+	row := faults.LeaderKilled()
+	results := []*faults.Result{{
+		Row: row, Floors: []time.Duration{2 * time.Second},
+		Clients: []faults.Outcome{
+			{Client: faults.Upstream, Adds: 300 * time.Millisecond, Recovered: true, Errors: 17, Longest: 6 * time.Second},
+			{Client: faults.Ours, Adds: 21 * time.Millisecond, Recovered: true, Longest: 2 * time.Second},
+		},
+	}}
+	dir := filepath.Join(t.TempDir(), "results")
+	r := newReport(time.Now(), config{only: []string{"kill"}}, results)
+	require.NoError(t, r.save(dir))
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	kept, err := os.ReadFile(filepath.Join(dir, files[0].Name()))
+	require.NoError(t, err)
+	for _, want := range []string{
+		row.Name, "2.0 s", "300 ms", "17", "6.0 s", "21 ms", "≤ 50ms", "go1.", "commit ", "make faults ONLY='kill'", "processors",
+	} {
+		require.Contains(t, string(kept), want)
+	}
+	require.Contains(t, r.text(), row.Name)
+}
