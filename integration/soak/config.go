@@ -39,8 +39,28 @@ type Config struct {
 	// what is left when all clients are closed if it is too much. Empty: none are written.
 	Profiles string
 	// Plant makes something wrong on purpose, so that the verdict can be seen to fail:
-	// one of Plants. Empty: nothing.
-	Plant string
+	// some of Plants.
+	Plant []string
+
+	pace pace
+}
+
+// pace is how long a run takes for what is not its load; the zero value stands for
+// usual.
+type pace struct {
+	settling   time.Duration // for the watch of the cluster to have all its streams
+	warmUp     time.Duration // of the load, before the first quiet moment
+	quietFor   time.Duration // before anything is read: what lingers goes, what is on its way comes
+	quietEvery time.Duration // between quiet moments, which also wait for the end of a fault
+	patience   time.Duration // for callers to be back, when it gets quiet
+}
+
+var usual = pace{
+	settling:   time.Second,
+	warmUp:     3 * time.Second,
+	quietFor:   1500 * time.Millisecond,
+	quietEvery: 25 * time.Second,
+	patience:   budgetEnd + 2*slack,
 }
 
 const (
@@ -59,6 +79,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Calm == 0 {
 		c.Calm = defaultCalm
 	}
+	if c.pace == (pace{}) {
+		c.pace = usual
+	}
 	if c.Out == nil {
 		c.Out = io.Discard
 	}
@@ -75,8 +98,11 @@ func (c Config) check() error {
 	case len(c.faults()) == 0:
 		return fmt.Errorf("soak: no fault's name contains %s; there are: %s",
 			strings.Join(c.Only, " or "), strings.Join(Faults(), ", "))
-	case c.Plant != "" && !slices.Contains(Plants(), c.Plant):
-		return fmt.Errorf("soak: %q cannot be planted; there are: %s", c.Plant, strings.Join(Plants(), ", "))
+	}
+	for _, what := range c.Plant {
+		if !slices.Contains(Plants(), what) {
+			return fmt.Errorf("soak: %q cannot be planted; there are: %s", what, strings.Join(Plants(), ", "))
+		}
 	}
 	return nil
 }

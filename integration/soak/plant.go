@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/tsoring/tso"
@@ -30,7 +31,7 @@ const plantEvery = 200
 // planted is a client that does something wrong now and then.
 type planted struct {
 	tso.Client
-	what string
+	what []string
 	left chan struct{} // what goroutines that are left behind wait for
 
 	calls, futures atomic.Int64
@@ -41,13 +42,14 @@ type planted struct {
 
 // hoard is memory that is left behind.
 type hoard struct {
-	memory [128 << 10]byte
+	memory [512 << 10]byte
 	next   *hoard
 }
 
-// plant returns a function that puts what is planted around a client.
-func plant(what string) (wrap func(tso.Client) tso.Client, end func()) {
-	if what == "" {
+// plant returns a function that puts what is planted around a client, and one that lets
+// go of what is stuck.
+func plant(what []string) (wrap func(tso.Client) tso.Client, end func()) {
+	if len(what) == 0 {
 		return func(c tso.Client) tso.Client { return c }, func() {}
 	}
 	left := make(chan struct{})
@@ -63,29 +65,32 @@ func (p *planted) GetTS(ctx context.Context) (physical, logical int64, err error
 		}
 		return physical, logical, err
 	}
-	return p.wrong(ctx)
+	return p.wrong(ctx, p.what[int(n/plantEvery)%len(p.what)])
 }
 
-func (p *planted) wrong(ctx context.Context) (physical, logical int64, err error) {
-	switch kept := p.kept.Load(); {
-	case p.what == plantOld && kept != nil:
-		return kept[0], kept[1], nil
-	case p.what == plantError:
+// wrong does something wrong to a call.
+func (p *planted) wrong(ctx context.Context, what string) (physical, logical int64, err error) {
+	switch what {
+	case plantOld:
+		if kept := p.kept.Load(); kept != nil {
+			return kept[0], kept[1], nil
+		}
+	case plantError:
 		return 0, 0, errors.New("planted: transport is closing")
-	case p.what == plantBudget:
+	case plantBudget:
 		return 0, 0, tso.ErrBudgetSpent
-	case p.what == plantStuck:
+	case plantStuck:
 		<-p.left
-	case p.what == plantRoutine:
+	case plantRoutine:
 		go func() { <-p.left }()
-	case p.what == plantHeap:
+	case plantHeap:
 		p.hoard.Store(&hoard{next: p.hoard.Load()})
 	}
 	return p.Client.GetTS(ctx)
 }
 
 func (p *planted) GetTSAsync(ctx context.Context) tso.TSFuture {
-	if p.what != plantInversion {
+	if !slices.Contains(p.what, plantInversion) {
 		return p.Client.GetTSAsync(ctx)
 	}
 	if kept := p.later.Swap(nil); kept != nil {

@@ -12,6 +12,9 @@ import (
 // pdpath, which is in this process.
 const linkRoutines, linkDescriptors = 5, 2
 
+// quietReads is how often it is read when it is quiet, and quietStep the time between.
+const quietReads, quietStep = 5, 50 * time.Millisecond
+
 // Reading is what the process holds on to. What the paths need is not in it: their
 // number of connections also depends on PD.
 type Reading struct {
@@ -46,7 +49,7 @@ func (r *run) read() Reading {
 // by then, what is on its way has come.
 func (r *run) readQuiet() Reading {
 	runtime.GC()
-	<-time.NewTimer(quietFor).C
+	<-time.NewTimer(r.cfg.pace.quietFor).C
 	runtime.GC() // the second time pools let go
 	least := r.read()
 	for range quietReads {

@@ -9,17 +9,8 @@ import (
 	"github.com/tsoring/tso/internal/history"
 )
 
-const (
-	// warmUp is how long the load runs before the first quiet moment.
-	warmUp = 2 * time.Second
-	// settling is how long the watch of the cluster takes to have all its streams.
-	settling = time.Second
-	// quietEvery is the time between two quiet moments; they also wait for the end of a
-	// fault.
-	quietEvery = 25 * time.Second
-	// windowMiB is how much the order checker remembers: some 12 s of timestamps.
-	windowMiB = 2
-)
+// windowMiB is how much the order checker remembers: some 12 s of timestamps.
+const windowMiB = 2
 
 // run is one run.
 type run struct {
@@ -54,7 +45,7 @@ func Run(ctx context.Context, cfg Config) (*Verdict, error) {
 	wrap, endPlant := plant(cfg.Plant)
 	defer endPlant()
 	r.fleet.wrap = wrap
-	wait(ctx, settling)
+	wait(ctx, cfg.pace.settling)
 	before := r.readQuiet()
 	if err := r.fleet.open(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
@@ -116,7 +107,7 @@ func (r *run) hurt(ctx context.Context) error {
 func (r *run) faults(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, r.cfg.Duration)
 	defer cancel()
-	if wait(limited, warmUp) {
+	if wait(limited, r.cfg.pace.warmUp) {
 		r.quiet()
 	}
 	quietAt := time.Now()
@@ -128,7 +119,7 @@ func (r *run) faults(ctx context.Context) error {
 			}
 			return err
 		}
-		if time.Since(quietAt) > quietEvery && wait(limited, r.cfg.Calm/2) {
+		if time.Since(quietAt) > r.cfg.pace.quietEvery && wait(limited, r.cfg.Calm/2) {
 			r.quiet()
 			quietAt = time.Now()
 		}

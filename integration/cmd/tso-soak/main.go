@@ -80,7 +80,7 @@ func flags(cfg *soak.Config, log *string) *pflag.FlagSet {
 	f.IntVar(&cfg.Callers, "callers", 0, "how many goroutines call; 0: 2,000")
 	f.IntVar(&cfg.Rate, "rate", 0, "calls a second, of all together; 0: 4,000")
 	f.StringSliceVar(&cfg.Only, "only", nil, "let the faults happen whose `names` contain one of these: "+strings.Join(soak.Faults(), ", "))
-	f.StringVar(&cfg.Plant, "plant", "", "make something wrong on `purpose`: "+strings.Join(soak.Plants(), ", "))
+	f.StringSliceVar(&cfg.Plant, "plant", nil, "make something wrong on `purpose`: "+strings.Join(soak.Plants(), ", "))
 	f.StringVar(&cfg.Profiles, "profiles", "", "write profiles of each quiet moment into this `folder`")
 	f.StringVar(log, "log", "", "write what the clients log to this `file`")
 	return f
