@@ -330,5 +330,6 @@ func TestMembers(t *testing.T) {
 	require.Equal(t, s.URL(0), c.GetLeaderAddr())
 	require.NoError(t, s.MoveLeader(2))
 	requireGetTS(t, c)
-	require.Equal(t, s.URL(2), c.GetLeaderAddr())
+	require.Eventually(t, func() bool { return c.GetLeaderAddr() == s.URL(2) }, 5*time.Second, time.Millisecond,
+		"the list follows a stream that has found the leader")
 }

@@ -25,42 +25,8 @@ var (
 	errRPCTimeout  = errors.New("no answer within the RPC timeout")
 	errDialTimeout = errors.New("no stream within the RPC timeout")
 	errUnsolicited = errors.New("an answer to no request")
+	errNotServed   = errors.New("no member serves it at the moment")
 )
-
-// attempt is a stream that is being opened, or is open, and where it leads to.
-type attempt struct {
-	route
-	// over are the members that requests are to be spread over, nil if they are not;
-	// a stream that has been tried out beside another one is to one member all the
-	// same. partial says that members have been left out.
-	over    []string
-	partial bool
-	cancel  context.CancelCauseFunc
-	stream  tsoStream // nil while it is being opened
-
-	// Of a stream that has been tried out beside another one: its connection, and
-	// when it brought an answer.
-	conn   connection
-	proved int64
-}
-
-// connection is one that a lane has made for itself. Either keep makes it the one for
-// all who want to go there, or drop ends it.
-type connection interface {
-	keep()
-	drop()
-}
-
-// rescued reports whether the stream has been tried out beside another one.
-func (a *attempt) rescued() bool { return a.conn != nil }
-
-// drop ends an attempt that nobody uses.
-func (a *attempt) drop(cause error) {
-	a.cancel(cause)
-	if a.conn != nil {
-		a.conn.drop()
-	}
-}
 
 // Bounds of the pause between streams that bring no answer. The first retry is
 // at once: most streams end because a leader has gone in good order, and then
@@ -107,7 +73,7 @@ func (l *lane) run() {
 
 // connectAndReceive is the life of one stream.
 func (l *lane) connectAndReceive(ctx context.Context) error {
-	if l.env.target(l.dc) == "" {
+	if l.env.target(l.dc) == "" && len(l.proved) == 0 {
 		return l.awaitTarget(ctx)
 	}
 	l.served, l.missing = true, 0
@@ -118,7 +84,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	defer a.cancel(nil)
 	l.env.stats.streams.Add(1)
 	if a.rescued() {
-		a.conn.keep()
+		a.keep()
 		l.env.stats.cutOvers.Add(1)
 		l.env.log.Info("going on with a new connection", zap.String("dc-location", l.dc), zap.Stringer("route", a.route))
 	}
@@ -135,87 +101,6 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	a.stream.Close(err)
 	l.takeSeat() // takes back what was in flight
 	return err
-}
-
-// connect returns a stream: one that has proved itself if there is one, or else one
-// that it opens when the client's turn has come for that.
-func (l *lane) connect(ctx context.Context) (*attempt, error) {
-	a := l.takeProved()
-	if a == nil {
-		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
-	}
-	if a == nil {
-		a = &attempt{route: direct(l.env.target(l.dc)), over: l.spread()}
-		ctx, a.cancel = context.WithCancelCause(ctx)
-	}
-	l.dialed.Store(a)
-	if better := l.takeProved(); better != nil {
-		a.drop(errCutOver)
-		a = better
-		l.dialed.Store(a)
-	}
-	if a.target == "" || l.outdated(a) {
-		// The members have changed, and membersChanged may have looked at the
-		// attempt before this one.
-		a.drop(errMoved)
-		return nil, errMoved
-	}
-	if a.stream != nil {
-		return a, nil
-	}
-	if err := l.open(ctx, a); err != nil {
-		a.cancel(err)
-		return nil, fmt.Errorf("opening a stream to %v: %w", a.route, err)
-	}
-	return a, nil
-}
-
-// awaitTurn waits for d, or until a stream has proved itself.
-func (l *lane) awaitTurn(ctx context.Context, d time.Duration) *attempt {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case a := <-l.proved:
-		return l.stillGood(a)
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return nil
-}
-
-// open opens the stream of a within the RPC timeout. Where that takes long, others are
-// tried beside it.
-func (l *lane) open(ctx context.Context, a *attempt) error {
-	late := time.AfterFunc(l.env.timeout, func() { a.cancel(errDialTimeout) })
-	slow := time.AfterFunc(minPatience, l.suspect)
-	defer slow.Stop()
-	stream, err := l.openStream(ctx, a)
-	if !late.Stop() && err == nil {
-		stream.Close(errDialTimeout)
-		return errDialTimeout
-	}
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
-	a.stream = stream
-	return err
-}
-
-func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
-	if a.over == nil {
-		return l.env.open(ctx, l.dc, a.route)
-	}
-	s, err := openSpread(ctx, a.target, a.over, func(ctx context.Context, r route) (tsoStream, error) {
-		return l.env.open(ctx, l.dc, r)
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.partial = len(s.streams) < len(a.over)
-	return s, nil
 }
 
 // receive deals with one answer after another, until the stream ends or brings
@@ -367,8 +252,11 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.env.refresh()
 	default:
 		l.env.refresh()
-		if pderr.Unreachable(err) && (l.failures > 1 || l.env.forwarding) {
-			l.suspect()
+		switch {
+		case class == pderr.NotLeader, errors.Is(err, errNotServed):
+			l.suspect(false)
+		case pderr.Unreachable(err) && (l.failures > 1 || l.env.forwarding):
+			l.suspect(true)
 		}
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0
@@ -397,8 +285,16 @@ func (l *lane) fail(err error) {
 // awaitTarget asks for news of the members when none is known to serve the
 // dc-location.
 func (l *lane) awaitTarget(ctx context.Context) error {
-	err := l.env.refreshWait(ctx)
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.dialed.Store(&attempt{cancel: cancel}) // for cutOver; see there
+	if len(l.proved) > 0 {
+		return errCutOver
+	}
+	err := l.env.refreshWait(waiting)
 	switch {
+	case len(l.proved) > 0:
+		return errCutOver
 	case l.env.target(l.dc) != "":
 		return errMoved
 	case err != nil:
@@ -412,7 +308,7 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 		l.missing = now
 	}
 	if l.served && now-l.missing < int64(l.env.grace) {
-		return fmt.Errorf("no member serves dc-location %q at the moment", l.dc)
+		return fmt.Errorf("dc-location %q: %w", l.dc, errNotServed)
 	}
 	return fmt.Errorf("%w: PD has no allocator for %q; is Local TSO on, and does a member have this zone label?", ErrUnknownDCLocation, l.dc)
 }

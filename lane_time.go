@@ -110,11 +110,11 @@ func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
 	if age > int64(l.env.timeout+l.slack) {
 		// Also where answers have been so late lately that patience is longer: the
 		// next stream on a connection that is dead would be no better.
-		l.suspect()
+		l.suspect(true)
 		f.stream.Close(errRPCTimeout)
 	}
 	if patience := l.patience.Load(); age > patience && l.env.now()-s.left > patience {
-		l.suspect()
+		l.suspect(true)
 	}
 }
 

@@ -61,28 +61,35 @@ const homeInterval = time.Second
 // its own.
 var errCutOver = errors.New("another connection answers faster")
 
-// suspicion is that the lane's stream does not work, from when it arises until an
-// answer comes or another stream takes its place.
+// suspicion is that the lane's stream does not work, or that another member serves its
+// dc-location than the list says, from when it arises until an answer comes or another
+// stream takes its place.
 type suspicion struct {
 	ctx    context.Context // the tries that it leads to
 	cancel context.CancelFunc
+	// conn says that the connection is suspected, not just the member.
+	conn atomic.Bool
 }
 
-// suspect has the lane look for another stream. Any goroutine may call it.
-func (l *lane) suspect() {
-	if l.suspicion.Load() != nil {
-		return
-	}
-	s := &suspicion{}
-	s.ctx, s.cancel = context.WithCancel(l.ctx)
-	if !l.suspicion.CompareAndSwap(nil, s) {
-		s.cancel()
-		return
-	}
-	l.env.stats.suspicions.Add(1)
-	select {
-	case l.alarm <- struct{}{}:
-	default:
+// suspect has the lane look for another stream; conn says that it is the connection
+// which does not seem to work. Any goroutine may call it.
+func (l *lane) suspect(conn bool) {
+	s := l.suspicion.Load()
+	if s == nil {
+		s = &suspicion{}
+		s.ctx, s.cancel = context.WithCancel(l.ctx)
+		s.conn.Store(conn)
+		if !l.suspicion.CompareAndSwap(nil, s) {
+			s.cancel()
+			return
+		}
+		l.env.stats.suspicions.Add(1)
+		select {
+		case l.alarm <- struct{}{}:
+		default:
+		}
+	} else if conn && !s.conn.Load() {
+		s.conn.Store(true)
 	}
 }
 
@@ -108,20 +115,21 @@ func (l *lane) watch() {
 	}
 }
 
-// rescue tries all routes, again and again, until one of them answers or the
-// suspicion has ended.
+// rescue tries all ways, again and again, until one of them answers or the suspicion
+// has ended.
 func (l *lane) rescue(s *suspicion) {
 	var racing sync.WaitGroup
 	defer racing.Wait()
 	defer s.cancel()
 	var hanging atomic.Int32
 	won := make(chan *attempt)
-	for pause := minRescuePause; ; pause = nextRescuePause(pause, hanging.Load()) {
+	pause := minRescuePause
+	for round := 0; ; round++ {
 		l.env.refresh()
-		for _, r := range l.routes() {
+		for _, t := range l.tries(round, s.conn.Load()) {
 			hanging.Add(1)
 			racing.Go(func() {
-				l.race(s.ctx, r, won)
+				l.race(s.ctx, t, won)
 				hanging.Add(-1)
 			})
 		}
@@ -140,6 +148,7 @@ func (l *lane) rescue(s *suspicion) {
 		if s.ctx.Err() != nil || l.suspicion.Load() != s {
 			return
 		}
+		pause = nextRescuePause(pause, hanging.Load())
 	}
 }
 
@@ -150,8 +159,8 @@ func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
 	return min(2*pause, maxRescuePause)
 }
 
-// race tries one route, and reports if it has brought an answer before ctx ends.
-func (l *lane) race(ctx context.Context, r route, won chan<- *attempt) {
+// race tries one way, and reports if it has brought an answer before ctx ends.
+func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
 	wait, ok := l.env.pace.reserveTry(l.env.now())
 	if !ok {
 		return // there is another round soon
@@ -160,7 +169,7 @@ func (l *lane) race(ctx context.Context, r route, won chan<- *attempt) {
 	if ctx.Err() != nil {
 		return
 	}
-	a, err := l.prove(ctx, r)
+	a, err := l.prove(ctx, t)
 	if err != nil {
 		if pderr.Classify(err).RefreshesMembers() {
 			l.env.refresh()
@@ -174,21 +183,24 @@ func (l *lane) race(ctx context.Context, r route, won chan<- *attempt) {
 	}
 }
 
-// prove opens a stream on a new connection and has it answer a request that nobody
-// waits for. It gives up when ctx or the RPC timeout ends; the stream lives longer.
-func (l *lane) prove(ctx context.Context, r route) (*attempt, error) {
+// prove opens a stream and has it answer a request that nobody waits for. It gives up
+// when ctx or the RPC timeout ends; the stream lives longer.
+func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 	l.env.stats.probes.Add(1)
 	life, cancel := context.WithCancelCause(l.ctx)
 	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
-	stream, conn, err := l.env.fresh(life, l.dc, r)
-	if err != nil {
-		cancel(err)
-		return nil, err
-	}
 	over := l.spread()
-	a := &attempt{route: r, over: over, partial: over != nil, cancel: cancel, stream: stream, conn: conn}
-	err = l.roundTrip(stream)
+	a := &attempt{route: t.route, listed: l.env.target(l.dc), over: over, partial: over != nil, cancel: cancel}
+	var err error
+	if t.fresh {
+		a.stream, a.conn, err = l.env.fresh(life, l.dc, t.route)
+	} else {
+		a.stream, err = l.env.open(life, l.dc, t.route)
+	}
+	if err == nil {
+		err = l.roundTrip(a.stream)
+	}
 	if inTime := late.Stop(); !release() || !inTime {
 		err = errors.Join(err, context.Cause(life))
 	}
@@ -214,8 +226,8 @@ func (l *lane) roundTrip(stream tsoStream) error {
 
 // cutOver makes a, which has proved itself, the lane's next stream, and ends the one
 // that is, or is being opened. Here a is offered before the look at what is dialed;
-// in connect what is dialed is published before the look at what is offered. So an
-// attempt that begins meanwhile does not keep a from being used.
+// in connect and awaitTarget what is dialed is published before the look at what is
+// offered. So an attempt that begins meanwhile does not keep a from being used.
 func (l *lane) cutOver(a *attempt) {
 	for offered := false; !offered; {
 		select {
@@ -266,7 +278,7 @@ func (l *lane) patrol() {
 		}
 		a := l.dialed.Load()
 		switch {
-		case a == nil || l.suspicion.Load() != nil:
+		case a == nil || a.target == "" || l.suspicion.Load() != nil:
 		case !a.isDirect():
 			l.tryHome(a)
 		case l.idle():
@@ -279,7 +291,7 @@ func (l *lane) patrol() {
 func (l *lane) tryHome(a *attempt) {
 	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
 	defer cancel()
-	if home, err := l.prove(ctx, direct(a.target)); err == nil {
+	if home, err := l.prove(ctx, try{route: direct(a.target), fresh: true}); err == nil {
 		l.cutOver(home)
 	}
 }
@@ -290,6 +302,6 @@ func (l *lane) checkHealth(a *attempt) {
 	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
 	defer cancel()
 	if err := l.env.health(ctx, a.target); err != nil && l.ctx.Err() == nil && l.dialed.Load() == a {
-		l.suspect()
+		l.suspect(true)
 	}
 }

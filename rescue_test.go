@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tsoring/tso/tsotest"
@@ -227,4 +228,46 @@ func TestCallsWaitForAPathThatIsCut(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NoError(t, s.HealPath(0))
 	})
+}
+
+func TestLeaderIsFoundBeforeTheListNamesIt(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	requireServed(t, c)
+	old := s.URL(0)
+	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
+		for _, m := range resp.Members {
+			if m.ClientUrls[0] == old {
+				resp.Leader = m
+			}
+		}
+		return nil
+	})
+	underLoad(t, c, func() {
+		require.NoError(t, s.MoveLeader(2))
+		requireServed(t, c)
+		require.Equal(t, old, c.GetLeaderAddr(), "the list is late")
+		require.NoError(t, s.StopMember(0))
+		requireServed(t, c)
+		s.ScriptMembers(nil)
+		require.Eventually(t, func() bool { return c.GetLeaderAddr() == s.URL(2) }, 10*time.Second, time.Millisecond)
+	})
+}
+
+func TestAllocatorIsFoundBeforeTheListNamesIt(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3), tsotest.WithDCs("dc-1"))
+	c := newTestClient(t, s)
+	_, _, err := c.GetLocalTS(t.Context(), "dc-1")
+	require.NoError(t, err)
+	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
+		resp.TsoAllocatorLeaders = nil
+		return nil
+	})
+	for i := range 3 {
+		require.NoError(t, s.MoveAllocator("dc-1", i))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, _, err = c.GetLocalTS(ctx, "dc-1")
+		cancel()
+		require.NoError(t, err)
+	}
 }

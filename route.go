@@ -27,22 +27,42 @@ func (r route) String() string {
 	return r.target + " through " + r.via
 }
 
-// routes returns all ways to the member that serves the lane, the direct one first.
-// Without forwarding that is the only one.
-func (l *lane) routes() []route {
+// try is a route to be tried beside the stream that a lane has, or lacks.
+type try struct {
+	route
+	fresh bool // on a connection of its own
+}
+
+// freshEvery is how often the member that the list names is tried on a connection of
+// its own although nobody doubts the one that there is: trouble seldom comes alone.
+const freshEvery = 4
+
+// tries returns all ways to somebody who may serve the lane: the member that the list
+// names; all others, since lists are late (PD grants timestamps before it names itself
+// the leader, and asks etcd for each list), and a member that does not serve says so at
+// once; and, with forwarding, the one named through each of the others. There may be
+// turns for a few of them only, so each round begins with another one. conn says that
+// the connection to the member named is suspected.
+func (l *lane) tries(round int, conn bool) []try {
 	target := l.env.target(l.dc)
-	if target == "" {
+	var all []try
+	if target != "" {
+		all = append(all, try{route: direct(target), fresh: conn || round%freshEvery == freshEvery-1})
+	}
+	for _, m := range l.env.members() {
+		if m == target {
+			continue
+		}
+		if l.env.forwarding && target != "" {
+			all = append(all, try{route: route{target: target, via: m}, fresh: true})
+		}
+		all = append(all, try{route: direct(m)})
+	}
+	if len(all) == 0 {
 		return nil
 	}
-	all := []route{direct(target)}
-	if l.env.forwarding {
-		for _, via := range l.env.members() {
-			if via != target {
-				all = append(all, route{target: target, via: via})
-			}
-		}
-	}
-	return all
+	first := round % len(all)
+	return append(all[first:len(all):len(all)], all[:first]...)
 }
 
 // spread returns the members that requests are to be spread over, nil if they go to
@@ -58,10 +78,22 @@ func (l *lane) spread() []string {
 	return nil
 }
 
-// outdated reports whether a leads where the lane should not go any more. While no
-// member is known to serve the dc-location, as in the list of a PD leader that has just
-// been elected, the one before may still do.
+// outdated reports whether a leads where the lane should not go any more.
+//
+// While no member is known to serve the dc-location, as in the list of a PD leader that
+// has just been elected, the one before may still do. And one that has proved that it
+// serves is believed until the list says something new.
 func (l *lane) outdated(a *attempt) bool {
 	target := l.env.target(l.dc)
-	return target != "" && a.target != target || !slices.Equal(a.over, l.spread())
+	switch {
+	case !slices.Equal(a.over, l.spread()):
+		return true
+	case target == "" || a.rescued() && target == a.listed:
+		return false
+	case target == a.target:
+		// The list has caught up: requests can be spread over its members.
+		return a.rescued() && a.partial && a.listed != target
+	default:
+		return true
+	}
 }

@@ -1,0 +1,134 @@
+package tso
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// This file runs on the lane's run goroutine: it opens streams.
+
+// attempt is a stream that is being opened, or is open, and where it leads to.
+type attempt struct {
+	route
+	// over are the members that requests are to be spread over, nil if they are not;
+	// a stream that has been tried out beside another one is to one member all the
+	// same. partial says that members have been left out.
+	over    []string
+	partial bool
+	cancel  context.CancelCauseFunc
+	stream  tsoStream // nil while it is being opened
+
+	// Of a stream that has been tried out beside another one: when it brought an
+	// answer, its connection if that is not the one for all, and which member the
+	// list said to serve the dc-location at that time.
+	proved int64
+	conn   connection
+	listed string
+}
+
+// connection is one that a lane has made for itself. Either keep makes it the one for
+// all who want to go there, or drop ends it.
+type connection interface {
+	keep()
+	drop()
+}
+
+// rescued reports whether the stream has been tried out beside another one.
+func (a *attempt) rescued() bool { return a.proved > 0 }
+
+// keep makes the connection of an attempt that is used the one for all.
+func (a *attempt) keep() {
+	if a.conn != nil {
+		a.conn.keep()
+	}
+}
+
+// drop ends an attempt that nobody uses.
+func (a *attempt) drop(cause error) {
+	a.cancel(cause)
+	if a.conn != nil {
+		a.conn.drop()
+	}
+}
+
+// connect returns a stream: one that has proved itself if there is one, or else one
+// that it opens when the client's turn has come for that.
+func (l *lane) connect(ctx context.Context) (*attempt, error) {
+	a := l.takeProved()
+	if a == nil {
+		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
+	}
+	if a == nil {
+		a = &attempt{route: direct(l.env.target(l.dc)), over: l.spread()}
+		ctx, a.cancel = context.WithCancelCause(ctx)
+	}
+	l.dialed.Store(a)
+	if better := l.takeProved(); better != nil {
+		a.drop(errCutOver)
+		a = better
+		l.dialed.Store(a)
+	}
+	if a.target == "" || l.outdated(a) {
+		// The members have changed, and membersChanged may have looked at the
+		// attempt before this one.
+		a.drop(errMoved)
+		return nil, errMoved
+	}
+	if a.stream != nil {
+		return a, nil
+	}
+	if err := l.open(ctx, a); err != nil {
+		a.cancel(err)
+		return nil, fmt.Errorf("opening a stream to %v: %w", a.route, err)
+	}
+	return a, nil
+}
+
+// awaitTurn waits for d, or until a stream has proved itself.
+func (l *lane) awaitTurn(ctx context.Context, d time.Duration) *attempt {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case a := <-l.proved:
+		return l.stillGood(a)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// open opens the stream of a within the RPC timeout. Where that takes long, others are
+// tried beside it.
+func (l *lane) open(ctx context.Context, a *attempt) error {
+	late := time.AfterFunc(l.env.timeout, func() { a.cancel(errDialTimeout) })
+	slow := time.AfterFunc(minPatience, func() { l.suspect(true) })
+	defer slow.Stop()
+	stream, err := l.openStream(ctx, a)
+	if !late.Stop() && err == nil {
+		stream.Close(errDialTimeout)
+		return errDialTimeout
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	a.stream = stream
+	return err
+}
+
+func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
+	if a.over == nil {
+		return l.env.open(ctx, l.dc, a.route)
+	}
+	s, err := openSpread(ctx, a.target, a.over, func(ctx context.Context, r route) (tsoStream, error) {
+		return l.env.open(ctx, l.dc, r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.partial = len(s.streams) < len(a.over)
+	return s, nil
+}
