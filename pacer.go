@@ -5,17 +5,20 @@ import (
 	"time"
 )
 
-// pacer bounds how often a client's lanes open streams: 40 at once, and in the long
-// run fewer than 10 a second. A lane that fails again and again draws on one allowance only, so that dc-locations in trouble do not
-// hold up the others when those need a stream.
+// pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
+// fewer than 10 a second, and as many where they ask other members who serves. A lane
+// that fails again and again draws on one allowance only, so that dc-locations in
+// trouble do not hold up the others when those need a stream.
 type pacer struct {
 	first allowance // for lanes that have just lost their stream
 	all   allowance // for everybody
+	asks  allowance // for tries on connections that are there
 }
 
 var (
 	firstRate = rate{burst: 12, interval: 400 * time.Millisecond}
 	allRate   = rate{burst: 28, interval: 150 * time.Millisecond}
+	askRate   = rate{burst: 20, interval: 100 * time.Millisecond}
 )
 
 // reserve takes a turn, and returns how long to wait for it. again says that the
@@ -37,9 +40,15 @@ func (p *pacer) reserve(now int64, again bool) time.Duration {
 const maxTryWait = 300 * time.Millisecond
 
 // reserveTry takes a turn for one of several tries, and returns how long to wait for
-// it, or false if that is too long: then none is taken.
-func (p *pacer) reserveTry(now int64) (wait time.Duration, ok bool) {
-	return p.all.take(now, allRate, maxTryWait)
+// it, or false if that is too long: then none is taken. fresh says that it makes a
+// connection. The others have turns of their own: to ask a member on a connection that
+// is there, and be told that it does not serve, costs the member less than the list of
+// members that a client without a leader asks for meanwhile.
+func (p *pacer) reserveTry(now int64, fresh bool) (wait time.Duration, ok bool) {
+	if fresh {
+		return p.all.take(now, allRate, maxTryWait)
+	}
+	return p.asks.take(now, askRate, maxTryWait)
 }
 
 // rate is burst events at once, and one each interval.

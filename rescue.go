@@ -47,7 +47,7 @@ const (
 )
 
 // runPause is the pause of the run goroutine while others look for a stream.
-const runPause = 500 * time.Millisecond
+const runPause = time.Second
 
 // staleAfter is the age from which a stream that has won is not used any more,
 // because the lane went on with another one.
@@ -161,7 +161,7 @@ func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
 
 // race tries one way, and reports if it has brought an answer before ctx ends.
 func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
-	wait, ok := l.env.pace.reserveTry(l.env.now())
+	wait, ok := l.env.pace.reserveTry(l.env.now(), t.fresh)
 	if !ok {
 		return // there is another round soon
 	}
