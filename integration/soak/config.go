@@ -53,6 +53,7 @@ type pace struct {
 	quietFor   time.Duration // before anything is read: what lingers goes, what is on its way comes
 	quietEvery time.Duration // between quiet moments, which also wait for the end of a fault
 	patience   time.Duration // for callers to be back, when it gets quiet
+	lingers    time.Duration // what a closed client may leave, such as connections that the paths still have
 }
 
 var usual = pace{
@@ -61,6 +62,7 @@ var usual = pace{
 	quietFor:   1500 * time.Millisecond,
 	quietEvery: 25 * time.Second,
 	patience:   budgetEnd + 2*slack,
+	lingers:    10 * time.Second,
 }
 
 const (

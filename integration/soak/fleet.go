@@ -50,6 +50,7 @@ type fleet struct {
 	wrap   func(tso.Client) tso.Client
 	slots  [clientCount]atomic.Pointer[handle]
 	born   atomic.Int64
+	stats  [2]tso.Stats // of resident and forwarder, when they were closed
 
 	still sync.Mutex // held by who changes a client, and while nothing may change
 }
@@ -83,9 +84,14 @@ func (f *fleet) any(rng *rand.Rand) *handle { return f.slots[rng.IntN(clientCoun
 // close closes all clients, which callers may still try.
 func (f *fleet) close() {
 	for slot := range f.slots {
-		if h := f.slots[slot].Load(); h != nil {
-			f.end(h)
+		h := f.slots[slot].Load()
+		if h == nil {
+			continue
 		}
+		if slot != passing {
+			f.stats[slot] = h.client.Stats()
+		}
+		f.end(h)
 	}
 }
 

@@ -26,6 +26,8 @@ type nemesis struct {
 	now    atomic.Pointer[string] // what is under way; nil for nothing
 	done   map[string]int         // how often each fault has happened
 	missed int                    // faults that could not be made to happen
+
+	disturbed atomic.Int64 // faults during which connections broke as well
 }
 
 // next lets the next fault happen, and undoes it. An error means that nothing can be
@@ -41,6 +43,7 @@ func (n *nemesis) next(ctx context.Context) error {
 	defer n.now.Store(nil)
 	limited, cancel := context.WithTimeout(ctx, healTimeout)
 	defer cancel()
+	defer n.disturb(limited)()
 	if err := f.do(limited, n); err != nil {
 		// PD refuses a transfer while it elects, for one. That the cluster gets well
 		// is asked for below.
@@ -54,6 +57,32 @@ func (n *nemesis) next(ctx context.Context) error {
 		return fmt.Errorf("soak: after %s: %w", f.name, err)
 	}
 	return nil
+}
+
+// disturb lets connections break at some time during one fault in three, until the
+// function that is returned is called.
+func (n *nemesis) disturb(ctx context.Context) (end func()) {
+	if n.rng.IntN(3) != 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	after, quietly := n.duration(), n.rng.IntN(2) == 0
+	go func() {
+		defer close(ended)
+		if !wait(ctx, after) {
+			return
+		}
+		n.disturbed.Add(1)
+		for _, m := range n.cluster.Members() {
+			if quietly {
+				m.Path.Silence()
+			} else {
+				m.Path.Reset()
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // heal undoes whatever a fault has left, and waits until all members serve.

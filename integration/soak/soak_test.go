@@ -20,7 +20,8 @@ var quick = pace{
 	warmUp:     500 * time.Millisecond,
 	quietFor:   200 * time.Millisecond,
 	quietEvery: time.Hour,
-	patience:   4 * time.Second,
+	patience:   3 * time.Second,
+	lingers:    2 * time.Second,
 }
 
 // lines writes what a run tells to a test.
