@@ -41,7 +41,7 @@ func TestSimulate(t *testing.T) {
 	switch {
 	case seeds > 0:
 	case raceEnabled || testing.Short():
-		seeds = 40
+		seeds = 15
 	default:
 		seeds = 400
 	}

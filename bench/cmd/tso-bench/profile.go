@@ -137,7 +137,7 @@ func writeProfile(file, profile string) error {
 func (p *profiling) close() {
 	p.restore()
 	if p.server != nil {
-		p.server.Close()
+		_ = p.server.Close() // the listener is all there is to close
 	}
 	if p.cpuFile != nil {
 		runtimepprof.StopCPUProfile()

@@ -47,7 +47,7 @@ func (p *Path) Close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, c := range p.conns {
-		c.Close()
+		_ = c.Close()
 	}
 	p.mu.Unlock()
 	p.ended.Wait()
@@ -64,7 +64,7 @@ func (p *Path) accept() {
 		}
 		far, err := net.Dial("tcp", p.target)
 		if err != nil || !p.keep(near, far) {
-			near.Close()
+			_ = near.Close()
 			continue
 		}
 		p.ended.Go(func() { p.forward(far, near) })
@@ -77,7 +77,7 @@ func (p *Path) keep(near, far net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		far.Close()
+		_ = far.Close()
 		return false
 	}
 	p.conns = append(p.conns, near, far)
@@ -100,7 +100,7 @@ const (
 
 // forward copies one direction, and ends both when one side is gone.
 func (p *Path) forward(dst, src net.Conn) {
-	defer dst.Close()
+	defer func() { _ = dst.Close() }()
 	Sharp()
 	chunks := make(chan chunk, underWay)
 	p.ended.Go(func() { p.receive(src, chunks) })
@@ -112,7 +112,7 @@ func (p *Path) forward(dst, src net.Conn) {
 		sleepUntil(c.due)
 		if _, err := dst.Write(c.data); err != nil {
 			failed = true
-			src.Close()
+			_ = src.Close()
 		}
 	}
 }

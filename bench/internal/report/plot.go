@@ -141,24 +141,34 @@ func encode(p *plot.Plot) ([]byte, error) {
 	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
 	area := vgdraw.Crop(vgdraw.New(canvas), vg.Points(6), -vg.Points(14), vg.Points(6), -vg.Points(6))
 	p.Draw(area)
-	drawn := canvas.Image()
-	small := image.NewPaletted(drawn.Bounds(), palette(drawn))
-	draw.Draw(small, small.Bounds(), drawn, drawn.Bounds().Min, draw.Src)
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	err := encoder.Encode(&b, small)
+	err := encoder.Encode(&b, paletted(canvas.Image()))
 	return b.Bytes(), err
 }
 
-// palette returns the colours that a picture has most of.
-func palette(drawn image.Image) color.Palette {
+// paletted returns the picture in the colours that it has most of. The others, in the
+// edges of lines, become the nearest of them.
+func paletted(drawn image.Image) *image.Paletted {
 	const most = 64
-	count := map[color.Color]int{}
-	for y := drawn.Bounds().Min.Y; y < drawn.Bounds().Max.Y; y++ {
-		for x := drawn.Bounds().Min.X; x < drawn.Bounds().Max.X; x++ {
-			count[drawn.At(x, y)]++
-		}
+	full := image.NewRGBA(drawn.Bounds())
+	draw.Draw(full, full.Bounds(), drawn, drawn.Bounds().Min, draw.Src)
+	count := map[[4]byte]int{}
+	for i := 0; i < len(full.Pix); i += 4 {
+		count[[4]byte(full.Pix[i:])]++
 	}
-	colors := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
-	return colors[:min(len(colors), most)]
+	var colors color.Palette
+	place := map[[4]byte]uint8{}
+	for _, c := range slices.SortedFunc(maps.Keys(count), func(a, b [4]byte) int { return count[b] - count[a] }) {
+		rgba := color.RGBA{R: c[0], G: c[1], B: c[2], A: c[3]}
+		if len(colors) < most {
+			colors = append(colors, rgba)
+		}
+		place[c] = uint8(colors.Index(rgba))
+	}
+	small := image.NewPaletted(full.Bounds(), colors)
+	for i := range small.Pix {
+		small.Pix[i] = place[[4]byte(full.Pix[4*i:])]
+	}
+	return small
 }
