@@ -90,10 +90,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	return c, c.check()
+	return c, c.Check()
 }
 
-func (c Config) check() error {
+// Check returns what is wrong with a configuration, but for the cluster.
+func (c Config) Check() error {
 	switch {
 	case c.Callers < 0 || c.Rate < 0 || c.Calm < 0 || c.Duration <= 0:
 		return errors.New("soak: callers, rate, calm and duration must be positive")

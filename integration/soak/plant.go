@@ -42,7 +42,7 @@ type planted struct {
 
 // hoard is memory that is left behind.
 type hoard struct {
-	memory [2 << 20]byte
+	memory []byte
 	next   *hoard
 }
 
@@ -86,7 +86,7 @@ func (p *planted) wrong(ctx context.Context, what string) (physical, logical int
 			go func() { <-p.left }()
 		}
 	case plantHeap:
-		p.hoard.Store(&hoard{next: p.hoard.Load()})
+		p.hoard.Store(&hoard{make([]byte, 2<<20), p.hoard.Load()})
 	}
 	return p.Client.GetTS(ctx)
 }

@@ -55,7 +55,7 @@ func (r *run) verdict(before, after Reading) *Verdict {
 		Took: time.Duration(r.clock()), Seed: r.cfg.Seed,
 		Calls: r.order.Calls(), Unchecked: r.order.Unchecked(),
 		Longest: time.Duration(r.ledger.longest.Load()), Late: time.Duration(r.ledger.latest.Load()),
-		LateP99: r.ledger.late.take(0.99),
+		LateP99: r.ledger.late.takeP99(),
 		Faults:  r.nemesis.done, Missed: r.nemesis.missed, Disturbed: r.nemesis.disturbed.Load(), Stats: r.fleet.stats,
 		Clients: r.fleet.born.Load(),
 		Before:  before, Quiets: r.quiets, After: after,
