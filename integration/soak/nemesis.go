@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type nemesis struct {
 	done   map[string]int         // how often each fault has happened
 	missed int                    // faults that could not be made to happen
 
+	died      atomic.Int64 // members that ended without being told to
 	disturbed atomic.Int64 // faults during which connections broke as well
 }
 
@@ -96,13 +98,40 @@ func (n *nemesis) heal(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, m := range n.cluster.Members() {
-		if err := m.WaitServing(ctx); err != nil {
-			return err
-		}
+	if err := n.revive(ctx); err != nil {
+		return err
 	}
 	_, err := n.cluster.WaitLeader(ctx)
 	return err
+}
+
+// revive waits until all members serve, and starts those again that die meanwhile. PD of
+// April 2024 does when a request that it shall forward reaches it before it is up.
+func (n *nemesis) revive(ctx context.Context) error {
+	members := n.cluster.Members()
+	errs := make([]error, len(members))
+	var all sync.WaitGroup
+	for i, m := range members {
+		all.Go(func() { errs[i] = n.serving(ctx, m) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// relaunchAfter is how long a member that has died is left alone.
+const relaunchAfter = 300 * time.Millisecond
+
+func (n *nemesis) serving(ctx context.Context, m *pdcluster.Member) error {
+	for {
+		err := m.WaitServing(ctx)
+		if err == nil || m.Running() || !wait(ctx, relaunchAfter) {
+			return err
+		}
+		n.died.Add(1)
+		if err := m.Launch(); err != nil {
+			return err
+		}
+	}
 }
 
 // follower returns a member that does not lead.

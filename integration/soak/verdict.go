@@ -27,6 +27,8 @@ type Verdict struct {
 	// Faults counts what has happened, by name; Missed could not be made to happen.
 	Faults map[string]int
 	Missed int
+	// Died is how many members ended without being told to.
+	Died int64
 	// Disturbed is in how many of them connections broke as well.
 	Disturbed int64
 	// Stats are those of the two clients that lived as long as the run.
@@ -56,7 +58,7 @@ func (r *run) verdict(before, after Reading) *Verdict {
 		Calls: r.order.Calls(), Unchecked: r.order.Unchecked(),
 		Longest: time.Duration(r.ledger.longest.Load()), Late: time.Duration(r.ledger.latest.Load()),
 		LateP99: r.ledger.late.takeP99(),
-		Faults:  r.nemesis.done, Missed: r.nemesis.missed, Disturbed: r.nemesis.disturbed.Load(), Stats: r.fleet.stats,
+		Faults:  r.nemesis.done, Missed: r.nemesis.missed, Disturbed: r.nemesis.disturbed.Load(), Died: r.nemesis.died.Load(), Stats: r.fleet.stats,
 		Clients: r.fleet.born.Load(),
 		Before:  before, Quiets: r.quiets, After: after,
 		Outcomes: make(map[string]int64),
@@ -81,8 +83,8 @@ func (v *Verdict) String() string {
 	fmt.Fprintf(&b, "outcomes  %s\n", counts(v.Outcomes))
 	fmt.Fprintf(&b, "longest   %v; after their end calls came back by up to %v, %v at p99\n",
 		short(v.Longest), short(v.Late), short(v.LateP99))
-	fmt.Fprintf(&b, "faults    %s; %d could not be made to happen; connections broke during %d\n",
-		counts(v.Faults), v.Missed, v.Disturbed)
+	fmt.Fprintf(&b, "faults    %s; %d could not be made to happen; connections broke during %d; %d members died by themselves\n",
+		counts(v.Faults), v.Missed, v.Disturbed, v.Died)
 	for slot, name := range []string{resident: "resident", forwarder: "forwarder"} {
 		s := v.Stats[slot]
 		fmt.Fprintf(&b, "%-9s %d RPCs, %d streams, %d batches sent again, %d suspicions, %d probes, %d cut-overs, %d bad answers, %d fallbacks\n",
