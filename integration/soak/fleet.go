@@ -39,6 +39,7 @@ type handle struct {
 	name       string
 	forwarding bool
 	closing    atomic.Int64 // when Close was called; 0 before
+	end        func()       // lets go of the context that the client lived in
 }
 
 // fleet are the clients of a run.
@@ -68,14 +69,23 @@ func (f *fleet) open(ctx context.Context) error {
 	return nil
 }
 
+// connect returns a new client. It gives up when ctx ends; the client outlives ctx.
 func (f *fleet) connect(ctx context.Context, forwarding bool) (*handle, error) {
 	name := fmt.Sprintf("client %d", f.born.Add(1))
-	c, err := tso.NewClientWithContext(ctx, f.urls, tso.SecurityOption{},
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stays := context.AfterFunc(ctx, end)
+	c, err := tso.NewClientWithContext(life, f.urls, tso.SecurityOption{},
 		tso.WithLogger(f.log.Named(name)), tso.WithForwardingOption(forwarding))
 	if err != nil {
+		end()
 		return nil, err
 	}
-	return &handle{client: f.wrap(c), name: name, forwarding: forwarding}, nil
+	h := &handle{client: f.wrap(c), name: name, forwarding: forwarding, end: end}
+	if !stays() {
+		f.end(h)
+		return nil, ctx.Err()
+	}
+	return h, nil
 }
 
 // any returns a client to call.
@@ -110,6 +120,7 @@ func (f *fleet) end(h *handle) {
 	if took := time.Duration(f.clock() - began); took > closeMax {
 		f.ledger.find("slow Close", "%s took %v", h.name, took)
 	}
+	h.end()
 }
 
 // churn replaces the passing client now and then until ctx ends.
@@ -121,7 +132,10 @@ func (f *fleet) churn(ctx context.Context, rng *rand.Rand) {
 
 func (f *fleet) replace(ctx context.Context, forwarding bool) {
 	// The new client is made outside the lock: it may take as long as an outage.
-	h, err := f.connect(context.WithoutCancel(ctx), forwarding)
+	h, err := f.connect(ctx, forwarding)
+	if ctx.Err() != nil && h == nil {
+		return
+	}
 	if err != nil {
 		f.ledger.find("NewClient failed", "%v", err)
 		return
