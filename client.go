@@ -4,20 +4,15 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/valyala/bytebufferpool"
-	"google.golang.org/grpc"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
-	"github.com/tsoring/tso/internal/wire"
 	"github.com/tsoring/tso/internal/yieldconn"
 	"github.com/tsoring/tso/member"
 )
@@ -283,108 +278,6 @@ func (c *client) takeLanes() map[string]*lane {
 	c.lanesLock.Lock()
 	defer c.lanesLock.Unlock()
 	return *c.lanes.Swap(closedLanes)
-}
-
-// target returns the URL of the member that serves dc.
-func (c *client) target(dc string) string {
-	s := c.members.Snapshot()
-	if dc == globalDC {
-		return s.Leader
-	}
-	return s.Allocators[dc]
-}
-
-// memberURLs returns the URLs of all members, the leader's first.
-func (c *client) memberURLs() []string {
-	s := c.members.Snapshot()
-	return append([]string{s.Leader}, s.Followers...)
-}
-
-// open opens a stream for dc on the connection that all share.
-func (c *client) open(ctx context.Context, dc string, r route) (tsoStream, error) {
-	conn, err := c.members.Conn(r.via)
-	if err != nil {
-		return nil, err
-	}
-	return c.openOn(ctx, conn, dc, r)
-}
-
-// fresh opens a stream for dc on a connection of its own.
-func (c *client) fresh(ctx context.Context, dc string, r route) (tsoStream, connection, error) {
-	conn, err := c.members.Fresh(r.via)
-	if err != nil {
-		return nil, nil, err
-	}
-	own := &freshConn{members: c.members, url: r.via, conn: conn}
-	stream, err := c.openOn(ctx, conn, dc, r)
-	if err != nil {
-		own.drop()
-		return nil, nil, err
-	}
-	return stream, own, nil
-}
-
-func (c *client) openOn(ctx context.Context, conn *grpc.ClientConn, dc string, r route) (tsoStream, error) {
-	if !r.isDirect() {
-		ctx = metadata.AppendToOutgoingContext(ctx, forwardedHost, r.target)
-	}
-	if dc == globalDC {
-		dc = "" // what every server takes for it, also those that know no dc-locations
-	}
-	s, err := openGRPC(ctx, conn, wire.NewTemplate(c.members.Snapshot().ClusterID, dc), &c.buffers)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// freshConn is a connection that one lane has made to try a route.
-type freshConn struct {
-	members *member.Members
-	url     string
-	conn    *grpc.ClientConn
-}
-
-func (f *freshConn) keep() { f.members.Keep(f.url, f.conn) }
-
-func (f *freshConn) drop() { _ = f.conn.Close() } // its only error is that it is closed already
-
-// health asks the member at url whether it is well.
-func (c *client) health(ctx context.Context, url string) error {
-	conn, err := c.members.Conn(url)
-	if err != nil {
-		return err
-	}
-	answer, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
-	if err == nil && answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		err = fmt.Errorf("%s says %v about its health", url, answer.GetStatus())
-	}
-	return err
-}
-
-// dial returns what connects to the member at url.
-func (c *client) dial(url string) func(ctx context.Context, address string) (net.Conn, error) {
-	d := &yieldconn.Dialer{
-		Awaited: func() bool { return c.awaited(url) },
-		Load:    &c.load,
-		Counts:  &c.reads,
-	}
-	return d.Dial
-}
-
-// awaited reports whether an answer to a request for timestamps is awaited from the
-// member at url.
-func (c *client) awaited(url string) bool {
-	lanes := c.lanes.Load()
-	if lanes == nil {
-		return false // still finding the cluster
-	}
-	for _, l := range *lanes {
-		if f := l.current.Load(); f != nil && (f.url == url || f.serial) && f.len() > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *client) refreshWait(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tsoring/tso/tsotest"
@@ -84,4 +85,21 @@ func TestFollowerProxyTurnedOnAfterACutOver(t *testing.T) {
 		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, true))
 		requireSpread(t, s, 0, 1, 2)
 	})
+}
+
+func TestMemberThatHasNotStartedIsNotAskedToForward(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	s.ScriptMembers(func(member int, resp *pdpb.GetMembersResponse) error {
+		if member == 2 {
+			resp.Header.Error = &pdpb.Error{Type: pdpb.ErrorType_UNKNOWN, Message: "server not started"}
+		}
+		return nil
+	})
+	before := s.Stats().Members[2].Streams
+	underLoad(t, c, func() {
+		require.NoError(t, c.UpdateOption(EnableTSOFollowerProxy, true))
+		requireSpread(t, s, 0, 1)
+	})
+	require.Equal(t, before, s.Stats().Members[2].Streams)
 }

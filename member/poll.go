@@ -67,15 +67,23 @@ func (p *poll) stage() stage {
 	}
 }
 
+// headerError returns the error that an answer carries instead of a list.
+func headerError(resp *pdpb.GetMembersResponse) error {
+	if e := resp.GetHeader().GetError(); pderr.ClassifyHeader(e) != pderr.None {
+		return fmt.Errorf("it says %v: %q", e.GetType(), e.GetMessage())
+	}
+	return nil
+}
+
 // add takes one answer into account.
 func (p *poll) add(a answer) {
 	if a.err != nil {
 		p.fail(a.url, a.err)
 		return
 	}
-	if e := a.resp.GetHeader().GetError(); pderr.ClassifyHeader(e) != pderr.None {
+	if err := headerError(a.resp); err != nil {
 		p.ours++
-		p.fail(a.url, fmt.Errorf("it says %v: %q", e.GetType(), e.GetMessage()))
+		p.fail(a.url, err)
 		return
 	}
 	if !p.sameCluster(a.url, a.resp.GetHeader().GetClusterId()) {

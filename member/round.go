@@ -139,6 +139,22 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 	return a.resp, a.err
 }
 
+// Started asks the member at the other end of conn whether it has started: one that has not answers a list of members with
+// an error. It returns nil if it has.
+func Started(ctx context.Context, conn *grpc.ClientConn) error {
+	resp, err := listMembers(ctx, conn)
+	if err != nil {
+		return err
+	}
+	return headerError(resp)
+}
+
+// listMembers sends GetMembers. No header: members take the request from anyone, since a client asks before it can know the
+// cluster's id.
+func listMembers(ctx context.Context, conn *grpc.ClientConn) (*pdpb.GetMembersResponse, error) {
+	return pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+}
+
 // answerOn is what asking on one connection came to.
 type answerOn struct {
 	conn *grpc.ClientConn
@@ -150,8 +166,7 @@ type answerOn struct {
 func (m *Members) askOn(ctx context.Context, conn *grpc.ClientConn, answers chan<- answerOn) {
 	m.counters.getMembers.Add(1)
 	m.running.Go(func() {
-		// No header: members take the request from anyone, since a client asks before it can know the cluster's id.
-		resp, err := pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
+		resp, err := listMembers(ctx, conn)
 		answers <- answerOn{conn: conn, resp: resp, err: err}
 	})
 }
