@@ -53,6 +53,7 @@ type pace struct {
 	quietFor   time.Duration // before anything is read: what lingers goes, what is on its way comes
 	quietEvery time.Duration // between quiet moments, which also wait for the end of a fault
 	patience   time.Duration // for callers to be back, when it gets quiet
+	lingers    time.Duration // what a closed client may leave, such as connections that the paths still have
 }
 
 var usual = pace{
@@ -61,6 +62,7 @@ var usual = pace{
 	quietFor:   1500 * time.Millisecond,
 	quietEvery: 25 * time.Second,
 	patience:   budgetEnd + 2*slack,
+	lingers:    10 * time.Second,
 }
 
 const (
@@ -88,10 +90,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	return c, c.check()
+	return c, c.Check()
 }
 
-func (c Config) check() error {
+// Check returns what is wrong with a configuration, but for the cluster.
+func (c Config) Check() error {
 	switch {
 	case c.Callers < 0 || c.Rate < 0 || c.Calm < 0 || c.Duration <= 0:
 		return errors.New("soak: callers, rate, calm and duration must be positive")

@@ -41,7 +41,7 @@ func allFaults() []fault {
 		{"follower terminated", toFollower(terminated)},
 		{"follower killed", toFollower(killed)},
 		{"follower frozen", toFollower(frozen)},
-		{"all restarted", func(ctx context.Context, n *nemesis) error { return n.cluster.RestartAll(ctx) }},
+		{"all restarted", allRestarted},
 		{"restarted one by one", rolled},
 		{"path to leader black-holed", toLeader(held)},
 		{"path to leader refused", toLeader(refused)},
@@ -121,6 +121,15 @@ func frozen(ctx context.Context, n *nemesis, m *pdcluster.Member) error {
 	err := m.Freeze()
 	n.last(ctx)
 	return errors.Join(err, m.Thaw())
+}
+
+// allRestarted kills all members at the same time and starts them again.
+func allRestarted(ctx context.Context, n *nemesis) error {
+	err := toAll(func(_ context.Context, _ *nemesis, m *pdcluster.Member) error { return m.Kill() })(ctx, n)
+	for _, m := range n.cluster.Members() {
+		err = errors.Join(err, m.Launch())
+	}
+	return err
 }
 
 // rolled restarts one member after another, as an upgrade does.

@@ -39,6 +39,7 @@ type handle struct {
 	name       string
 	forwarding bool
 	closing    atomic.Int64 // when Close was called; 0 before
+	end        func()       // lets go of the context that the client lived in
 }
 
 // fleet are the clients of a run.
@@ -50,6 +51,7 @@ type fleet struct {
 	wrap   func(tso.Client) tso.Client
 	slots  [clientCount]atomic.Pointer[handle]
 	born   atomic.Int64
+	stats  [2]tso.Stats // of resident and forwarder, when they were closed
 
 	still sync.Mutex // held by who changes a client, and while nothing may change
 }
@@ -67,14 +69,23 @@ func (f *fleet) open(ctx context.Context) error {
 	return nil
 }
 
+// connect returns a new client. It gives up when ctx ends; the client outlives ctx.
 func (f *fleet) connect(ctx context.Context, forwarding bool) (*handle, error) {
 	name := fmt.Sprintf("client %d", f.born.Add(1))
-	c, err := tso.NewClientWithContext(ctx, f.urls, tso.SecurityOption{},
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stays := context.AfterFunc(ctx, end)
+	c, err := tso.NewClientWithContext(life, f.urls, tso.SecurityOption{},
 		tso.WithLogger(f.log.Named(name)), tso.WithForwardingOption(forwarding))
 	if err != nil {
+		end()
 		return nil, err
 	}
-	return &handle{client: f.wrap(c), name: name, forwarding: forwarding}, nil
+	h := &handle{client: f.wrap(c), name: name, forwarding: forwarding, end: end}
+	if !stays() {
+		f.end(h)
+		return nil, ctx.Err()
+	}
+	return h, nil
 }
 
 // any returns a client to call.
@@ -83,9 +94,14 @@ func (f *fleet) any(rng *rand.Rand) *handle { return f.slots[rng.IntN(clientCoun
 // close closes all clients, which callers may still try.
 func (f *fleet) close() {
 	for slot := range f.slots {
-		if h := f.slots[slot].Load(); h != nil {
-			f.end(h)
+		h := f.slots[slot].Load()
+		if h == nil {
+			continue
 		}
+		if slot != passing {
+			f.stats[slot] = h.client.Stats()
+		}
+		f.end(h)
 	}
 }
 
@@ -104,6 +120,7 @@ func (f *fleet) end(h *handle) {
 	if took := time.Duration(f.clock() - began); took > closeMax {
 		f.ledger.find("slow Close", "%s took %v", h.name, took)
 	}
+	h.end()
 }
 
 // churn replaces the passing client now and then until ctx ends.
@@ -115,7 +132,10 @@ func (f *fleet) churn(ctx context.Context, rng *rand.Rand) {
 
 func (f *fleet) replace(ctx context.Context, forwarding bool) {
 	// The new client is made outside the lock: it may take as long as an outage.
-	h, err := f.connect(context.WithoutCancel(ctx), forwarding)
+	h, err := f.connect(ctx, forwarding)
+	if ctx.Err() != nil && h == nil {
+		return
+	}
 	if err != nil {
 		f.ledger.find("NewClient failed", "%v", err)
 		return

@@ -21,9 +21,9 @@ func (h *histogram) add(d time.Duration) {
 	h.cells[min(shift<<cellBits+int(n>>shift), cellCount-1)].Add(1)
 }
 
-// take returns a quantile of what has been added since it was last called, 0 of
-// nothing.
-func (h *histogram) take(quantile float64) time.Duration {
+// takeP99 returns the 99th percentile of what has been added since it was last called, 0
+// of nothing.
+func (h *histogram) takeP99() time.Duration {
 	var taken [cellCount]int64
 	var all, below int64
 	for i := range h.cells {
@@ -31,7 +31,7 @@ func (h *histogram) take(quantile float64) time.Duration {
 		all += taken[i]
 	}
 	for i, n := range taken {
-		if below += n; n > 0 && float64(below) >= quantile*float64(all) {
+		if below += n; n > 0 && 100*below >= 99*all {
 			return cellTop(i)
 		}
 	}

@@ -5,13 +5,18 @@ import (
 	"time"
 )
 
-// What a reading may be above another without being called a leak.
-const (
-	slackRoutines    = 24
-	slackConnections = 6
-	slackDescriptors = 10
-	slackHeap        = 6 << 20
+// slacks are what readings may be above another without a leak.
+type slacks struct{ goroutines, connections, descriptors, heap int }
+
+// With few quiet moments, that just after a fault may be the last: each client may still
+// have another connection to each member. With many there is one among them that is not.
+var (
+	slackOfFew  = slacks{goroutines: 72, connections: 9, descriptors: 12, heap: 8 << 20}
+	slackOfMany = slacks{goroutines: 12, connections: 2, descriptors: 4, heap: 4 << 20}
 )
+
+// many is how many quiet moments are many.
+const many = 9
 
 // judgeQuiets finds what grew from the first third of the quiet moments to the last: the
 // least of the last above the most of the first, so that what comes and goes is none.
@@ -20,16 +25,20 @@ func judgeQuiets(quiets []Reading, found func(kind, format string, args ...any))
 		return
 	}
 	n := max(1, len(quiets)/3)
+	slack := slackOfFew
+	if len(quiets) >= many {
+		slack = slackOfMany
+	}
 	first, last := quiets[:n], quiets[len(quiets)-n:]
 	for _, series := range []struct {
 		kind  string
 		of    func(Reading) int
 		slack int
 	}{
-		{"goroutines", func(r Reading) int { return r.Goroutines }, slackRoutines},
-		{"connections", func(r Reading) int { return r.Connections }, slackConnections},
-		{"descriptors", func(r Reading) int { return r.Descriptors }, slackDescriptors},
-		{"heap", func(r Reading) int { return int(r.Heap) }, slackHeap},
+		{"goroutines", func(r Reading) int { return r.Goroutines }, slack.goroutines},
+		{"connections", func(r Reading) int { return r.Connections }, slack.connections},
+		{"descriptors", func(r Reading) int { return r.Descriptors }, slack.descriptors},
+		{"heap", func(r Reading) int { return int(r.Heap) }, slack.heap},
 	} {
 		before, after := readings(first, series.of), readings(last, series.of)
 		if slices.Min(after) > slices.Max(before)+series.slack {
@@ -47,14 +56,10 @@ func readings(of []Reading, what func(Reading) int) []int {
 	return all
 }
 
-// endPatience is how long what a closed client has left may linger: connections that
-// the paths have not seen closed yet.
-const endPatience = 10 * time.Second
-
 // judgeEnd finds what is left of the clients when all are closed.
 func (r *run) judgeEnd(before Reading) Reading {
 	var now Reading
-	for began := time.Now(); time.Since(began) < endPatience; {
+	for began := time.Now(); time.Since(began) < r.cfg.pace.lingers; {
 		now = r.readQuiet()
 		if now.Goroutines <= before.Goroutines && now.Connections == 0 && now.Descriptors <= before.Descriptors {
 			return now

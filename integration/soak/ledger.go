@@ -35,7 +35,7 @@ type ledger struct {
 }
 
 // examplesKept is how many findings of a kind are kept in full.
-const examplesKept = 5
+const examplesKept = 8
 
 // find notes that something is not as it must be.
 func (l *ledger) find(kind, format string, args ...any) {

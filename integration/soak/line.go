@@ -39,7 +39,7 @@ func (r *run) line(since [outcomeCount]int64, passed, longest time.Duration) str
 	}
 	return fmt.Sprintf("%7.1fs %6.0f calls/s  p99 %-7v longest now %-7v %5d goroutines %3d fds %5.1f MiB  %s  [%s]%s",
 		time.Duration(r.clock()).Seconds(), float64(since[served])/passed.Seconds(),
-		short(r.ledger.latency.take(0.99)), short(longest), runtime.NumGoroutine(), descriptors(),
+		short(r.ledger.latency.takeP99()), short(longest), runtime.NumGoroutine(), descriptors(),
 		float64(measured("/memory/classes/heap/objects:bytes"))/(1<<20), fault, strings.Join(errors, ", "), r.ledger.alarm(r.order.Faults()))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,9 @@ type nemesis struct {
 	now    atomic.Pointer[string] // what is under way; nil for nothing
 	done   map[string]int         // how often each fault has happened
 	missed int                    // faults that could not be made to happen
+
+	died      atomic.Int64 // members that ended without being told to
+	disturbed atomic.Int64 // faults during which connections broke as well
 }
 
 // next lets the next fault happen, and undoes it. An error means that nothing can be
@@ -41,6 +45,7 @@ func (n *nemesis) next(ctx context.Context) error {
 	defer n.now.Store(nil)
 	limited, cancel := context.WithTimeout(ctx, healTimeout)
 	defer cancel()
+	defer n.disturb(limited)()
 	if err := f.do(limited, n); err != nil {
 		// PD refuses a transfer while it elects, for one. That the cluster gets well
 		// is asked for below.
@@ -56,6 +61,32 @@ func (n *nemesis) next(ctx context.Context) error {
 	return nil
 }
 
+// disturb lets connections break at some time during one fault in three, until the
+// function that is returned is called.
+func (n *nemesis) disturb(ctx context.Context) (end func()) {
+	if n.rng.IntN(3) != 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	after, quietly := n.duration(), n.rng.IntN(2) == 0
+	go func() {
+		defer close(ended)
+		if !wait(ctx, after) {
+			return
+		}
+		n.disturbed.Add(1)
+		for _, m := range n.cluster.Members() {
+			if quietly {
+				m.Path.Silence()
+			} else {
+				m.Path.Reset()
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
 // heal undoes whatever a fault has left, and waits until all members serve.
 func (n *nemesis) heal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healTimeout)
@@ -67,13 +98,40 @@ func (n *nemesis) heal(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, m := range n.cluster.Members() {
-		if err := m.WaitServing(ctx); err != nil {
-			return err
-		}
+	if err := n.revive(ctx); err != nil {
+		return err
 	}
 	_, err := n.cluster.WaitLeader(ctx)
 	return err
+}
+
+// revive waits until all members serve, and starts those again that die meanwhile. PD of
+// April 2024 does when a request that it shall forward reaches it before it is up.
+func (n *nemesis) revive(ctx context.Context) error {
+	members := n.cluster.Members()
+	errs := make([]error, len(members))
+	var all sync.WaitGroup
+	for i, m := range members {
+		all.Go(func() { errs[i] = n.serving(ctx, m) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// relaunchAfter is how long a member that has died is left alone.
+const relaunchAfter = 300 * time.Millisecond
+
+func (n *nemesis) serving(ctx context.Context, m *pdcluster.Member) error {
+	for {
+		err := m.WaitServing(ctx)
+		if err == nil || m.Running() || !wait(ctx, relaunchAfter) {
+			return err
+		}
+		n.died.Add(1)
+		if err := m.Launch(); err != nil {
+			return err
+		}
+	}
 }
 
 // follower returns a member that does not lead.

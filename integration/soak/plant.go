@@ -16,7 +16,7 @@ const (
 	plantError     = "error"            // a call fails that has all the time in the world
 	plantBudget    = "early-budget"     // a call says that its budget is spent, and it is not
 	plantStuck     = "stuck"            // a call does not return
-	plantRoutine   = "goroutine"        // some calls leave a goroutine behind
+	plantRoutine   = "goroutine"        // some calls leave goroutines behind
 	plantHeap      = "heap"             // some calls leave memory behind
 )
 
@@ -42,7 +42,7 @@ type planted struct {
 
 // hoard is memory that is left behind.
 type hoard struct {
-	memory [512 << 10]byte
+	memory []byte
 	next   *hoard
 }
 
@@ -82,9 +82,11 @@ func (p *planted) wrong(ctx context.Context, what string) (physical, logical int
 	case plantStuck:
 		<-p.left
 	case plantRoutine:
-		go func() { <-p.left }()
+		for range 10 {
+			go func() { <-p.left }()
+		}
 	case plantHeap:
-		p.hoard.Store(&hoard{next: p.hoard.Load()})
+		p.hoard.Store(&hoard{make([]byte, 2<<20), p.hoard.Load()})
 	}
 	return p.Client.GetTS(ctx)
 }

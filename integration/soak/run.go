@@ -47,7 +47,7 @@ func Run(ctx context.Context, cfg Config) (*Verdict, error) {
 	r.fleet.wrap = wrap
 	wait(ctx, cfg.pace.settling)
 	before := r.readQuiet()
-	if err := r.fleet.open(context.WithoutCancel(ctx)); err != nil {
+	if err := r.fleet.open(ctx); err != nil {
 		return nil, err
 	}
 	err = r.hurt(ctx)

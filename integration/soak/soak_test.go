@@ -20,7 +20,8 @@ var quick = pace{
 	warmUp:     500 * time.Millisecond,
 	quietFor:   200 * time.Millisecond,
 	quietEvery: time.Hour,
-	patience:   4 * time.Second,
+	patience:   3 * time.Second,
+	lingers:    2 * time.Second,
 }
 
 // lines writes what a run tells to a test.
@@ -126,12 +127,12 @@ func TestJudgeQuiets(t *testing.T) {
 
 func TestHistogram(t *testing.T) {
 	var h histogram
-	require.Zero(t, h.take(0.99))
+	require.Zero(t, h.takeP99())
 	for i := range 100 {
 		h.add(time.Duration(i+1) * time.Millisecond)
 	}
-	require.InEpsilon(t, 99*time.Millisecond, h.take(0.99), 0.07)
-	require.Zero(t, h.take(0.99), "taken")
+	require.InEpsilon(t, 99*time.Millisecond, h.takeP99(), 0.07)
+	require.Zero(t, h.takeP99(), "taken")
 }
 
 func TestGate(t *testing.T) {

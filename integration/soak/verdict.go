@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tsoring/tso"
 )
 
 // Verdict is what a run came to.
@@ -25,6 +27,12 @@ type Verdict struct {
 	// Faults counts what has happened, by name; Missed could not be made to happen.
 	Faults map[string]int
 	Missed int
+	// Died is how many members ended without being told to.
+	Died int64
+	// Disturbed is in how many of them connections broke as well.
+	Disturbed int64
+	// Stats are those of the two clients that lived as long as the run.
+	Stats [2]tso.Stats
 	// Clients is the number of clients that there were.
 	Clients int64
 	// Before is from before there were any, Quiets from the quiet moments, and After from
@@ -49,9 +57,10 @@ func (r *run) verdict(before, after Reading) *Verdict {
 		Took: time.Duration(r.clock()), Seed: r.cfg.Seed,
 		Calls: r.order.Calls(), Unchecked: r.order.Unchecked(),
 		Longest: time.Duration(r.ledger.longest.Load()), Late: time.Duration(r.ledger.latest.Load()),
-		LateP99: r.ledger.late.take(0.99),
-		Faults:  r.nemesis.done, Missed: r.nemesis.missed, Clients: r.fleet.born.Load(),
-		Before: before, Quiets: r.quiets, After: after,
+		LateP99: r.ledger.late.takeP99(),
+		Faults:  r.nemesis.done, Missed: r.nemesis.missed, Disturbed: r.nemesis.disturbed.Load(), Died: r.nemesis.died.Load(), Stats: r.fleet.stats,
+		Clients: r.fleet.born.Load(),
+		Before:  before, Quiets: r.quiets, After: after,
 		Outcomes: make(map[string]int64),
 	}
 	for i, name := range outcomeNames {
@@ -74,7 +83,13 @@ func (v *Verdict) String() string {
 	fmt.Fprintf(&b, "outcomes  %s\n", counts(v.Outcomes))
 	fmt.Fprintf(&b, "longest   %v; after their end calls came back by up to %v, %v at p99\n",
 		short(v.Longest), short(v.Late), short(v.LateP99))
-	fmt.Fprintf(&b, "faults    %s; %d could not be made to happen\n", counts(v.Faults), v.Missed)
+	fmt.Fprintf(&b, "faults    %s; %d could not be made to happen; connections broke during %d; %d members died by themselves\n",
+		counts(v.Faults), v.Missed, v.Disturbed, v.Died)
+	for slot, name := range []string{resident: "resident", forwarder: "forwarder"} {
+		s := v.Stats[slot]
+		fmt.Fprintf(&b, "%-9s %d RPCs, %d streams, %d batches sent again, %d suspicions, %d probes, %d cut-overs, %d bad answers, %d fallbacks\n",
+			name, s.RPCs, s.Streams, s.Resent, s.Suspicions, s.Probes, s.CutOvers, s.BadAnswers, s.Fallbacks)
+	}
 	fmt.Fprintf(&b, "before    %v\n", v.Before)
 	for i, q := range v.Quiets {
 		// The first and the last few tell all that grows.

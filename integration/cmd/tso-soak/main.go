@@ -49,6 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil && f.NArg() > 0 {
 		err = fmt.Errorf("%q is not a flag", f.Arg(0))
 	}
+	if err == nil {
+		err = cfg.Check()
+	}
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		fmt.Fprintf(stdout, "tso-soak hurts a real PD cluster at random and checks what clients make of it.\n\n%s", f.FlagUsages())
