@@ -60,7 +60,8 @@ func WithCustomTimeoutOption(timeout time.Duration) ClientOption {
 // never, overriding the default of 20 s, which is longer than PD's longest
 // election (13.5 s). It must be at least 1 ms. A call ends with ErrBudgetSpent
 // late by up to a twentieth of the budget, or 15 ms if that is more, later in a
-// process that leaves no processor time for it, and never early.
+// process that leaves no processor time for it, and never early. A call that had to wait
+// for room among 65,536 queued ones may end as late again as it waited.
 func WithRequestBudget(budget time.Duration) ClientOption {
 	return func(c *config) { c.budget = budget }
 }
