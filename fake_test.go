@@ -184,8 +184,8 @@ func (e *fakeEnv) stream(ctx context.Context, s tsoStream) (tsoStream, error) {
 // fakeConns stands for the connections of all streams that were tried out.
 type fakeConns struct{ kept, dropped atomic.Int64 }
 
-func (c *fakeConns) keep() { c.kept.Add(1) }
-func (c *fakeConns) drop() { c.dropped.Add(1) }
+func (c *fakeConns) keep() bool { c.kept.Add(1); return true }
+func (c *fakeConns) drop()      { c.dropped.Add(1) }
 
 func (e *fakeEnv) moveTo(url string) { e.leader.Store(&url) }
 

@@ -44,10 +44,10 @@ type requestBatch = batch.Batch[*request]
 type flight struct {
 	stream tsoStream
 	url    string // of the member that it leads to
-	// serial is set where only one RPC may be unanswered, and depth is how many
-	// may be, as the round trip suggests. Written by the receiver.
+	// serial is set where only one RPC may be unanswered. Written once.
 	serial bool
-	depth  atomic.Int32
+	// depth is how many may be, as the round trip suggests. Written by the receiver.
+	depth atomic.Int32
 
 	// tail counts the batches sent. Written by the send side after the slot,
 	// and before the request leaves, so that its answer finds the slot.

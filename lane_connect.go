@@ -11,9 +11,9 @@ import (
 // attempt is a stream that is being opened, or is open, and where it leads to.
 type attempt struct {
 	route
-	// over are the members that requests are to be spread over, nil if they are not;
-	// a stream that has been tried out beside another one is to one member all the
-	// same. partial says that members have been left out.
+	// over are the members that requests are to be spread over, nil if they are not.
+	// partial says that the stream does not go to all of them: some did not open one,
+	// or it has been tried out beside another one and goes to one.
 	over    []string
 	partial bool
 	cancel  context.CancelCauseFunc
@@ -27,24 +27,25 @@ type attempt struct {
 	listed string
 }
 
-// connection is one that a lane has made for itself. Either keep makes it the one for
-// all who want to go there, or drop ends it.
+// connection is one that a lane has made for itself. keep makes it the one for all who
+// want to go there, and reports false if another one has become that meanwhile. drop
+// ends it.
 type connection interface {
-	keep()
+	keep() bool
 	drop()
 }
 
 // rescued reports whether the stream has been tried out beside another one.
 func (a *attempt) rescued() bool { return a.proved > 0 }
 
-// keep makes the connection of an attempt that is used the one for all.
+// keep makes the connection of an attempt that is used the one for all, if need be.
 func (a *attempt) keep() {
-	if a.conn != nil {
-		a.conn.keep()
+	if a.conn != nil && a.conn.keep() {
+		a.conn = nil
 	}
 }
 
-// drop ends an attempt that nobody uses.
+// drop ends an attempt, and the connection that it has for itself.
 func (a *attempt) drop(cause error) {
 	a.cancel(cause)
 	if a.conn != nil {
@@ -57,11 +58,12 @@ func (a *attempt) drop(cause error) {
 func (l *lane) connect(ctx context.Context) (*attempt, error) {
 	a := l.takeProved()
 	if a == nil {
-		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1))
+		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1 && !l.hasNews()))
 	}
 	if a == nil {
 		a = &attempt{route: direct(l.env.target(l.dc)), over: l.spread()}
 		ctx, a.cancel = context.WithCancelCause(ctx)
+		l.env.pace.more(l.env.now(), len(a.over)-1)
 	}
 	l.dialed.Store(a)
 	if better := l.takeProved(); better != nil {
@@ -85,27 +87,45 @@ func (l *lane) connect(ctx context.Context) (*attempt, error) {
 	return a, nil
 }
 
-// awaitTurn waits for d, or until a stream has proved itself.
+// awaitTurn waits for d, or until a stream has proved itself or there are news.
 func (l *lane) awaitTurn(ctx context.Context, d time.Duration) *attempt {
 	if d <= 0 {
 		return nil
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case a := <-l.proved:
-		return l.stillGood(a)
-	case <-timer.C:
-	case <-ctx.Done():
+	for {
+		select {
+		case a := <-l.proved:
+			return l.stillGood(a)
+		case <-l.poke:
+			if l.hasNews() && l.env.pace.reserveFirst(l.env.now()) {
+				return nil
+			}
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	return nil
+}
+
+// hasNews reports whether the members have changed since the last attempt. One after
+// that is none of a series that brings nothing.
+func (l *lane) hasNews() bool {
+	a := l.dialed.Load()
+	return a != nil && l.outdated(a)
 }
 
 // open opens the stream of a within the RPC timeout. Where that takes long, others are
 // tried beside it.
 func (l *lane) open(ctx context.Context, a *attempt) error {
 	late := time.AfterFunc(l.env.timeout, func() { a.cancel(errDialTimeout) })
-	slow := time.AfterFunc(minPatience, func() { l.suspect(true) })
+	patience := minPatience
+	if a.over != nil {
+		patience += spreadGrace // by when members that do not answer have been left out
+	}
+	slow := time.AfterFunc(patience, func() { l.suspect(true) })
 	defer slow.Stop()
 	stream, err := l.openStream(ctx, a)
 	if !late.Stop() && err == nil {

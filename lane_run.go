@@ -81,7 +81,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer a.cancel(nil)
+	defer a.drop(nil)
 	l.env.stats.streams.Add(1)
 	if a.rescued() {
 		a.keep()

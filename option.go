@@ -160,7 +160,8 @@ const (
 	// all members, which pass them on to the leader and put those of many clients
 	// together. That relieves a leader which serves thousands of clients, and costs
 	// each call a hop; only one RPC is under way at a time. The default is false.
-	// A member that does not answer is left out for a minute.
+	// A member that cannot be reached is left out for a minute; while one that can does
+	// not answer, the leader is asked alone, for a minute at a time.
 	EnableTSOFollowerProxy
 	// TSOClientRPCConcurrency bounds how many RPCs may be under way for a
 	// dc-location, an int of at least 1; more than 64, the default, means 64.

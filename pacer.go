@@ -24,13 +24,26 @@ var (
 // reserve takes a turn, and returns how long to wait for it. again says that the
 // lane's last stream has brought nothing either.
 func (p *pacer) reserve(now int64, again bool) time.Duration {
-	if !again {
-		if _, ok := p.first.take(now, firstRate, 0); ok {
-			return 0
-		}
+	if !again && p.reserveFirst(now) {
+		return 0
 	}
 	wait, _ := p.all.take(now, allRate, forever)
 	return wait
+}
+
+// reserveFirst takes a turn of those for lanes that have just lost their stream, if
+// there is one now.
+func (p *pacer) reserveFirst(now int64) bool {
+	_, ok := p.first.take(now, firstRate, 0)
+	return ok
+}
+
+// more takes n further turns, for who opens several streams at a time. They are paid
+// for by who comes next.
+func (p *pacer) more(now int64, n int) {
+	for range n {
+		p.all.take(now, allRate, forever)
+	}
 }
 
 // maxTryWait is how long a try may wait for its turn. A lane that looks for another

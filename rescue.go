@@ -37,13 +37,12 @@ func patienceFor(late int64, timeout time.Duration) int64 {
 	return max(min(patienceInRoundTrips*late, int64(timeout/2)), int64(minPatience))
 }
 
-// The pauses between rounds of tries: short at first, when a new connection is what
-// it takes, and while tries fail at once, because who is refused finds out soon when he
-// is not any more; and longer while they hang, such that thousands of clients do no
-// harm to a PD that is frozen.
+// The pauses between tries of the same route: short while they fail at once, because who
+// is refused finds out soon when he is not any more, and longer while they hang, such
+// that thousands of clients do no harm to a PD that is frozen.
 const (
-	minRescuePause = 100 * time.Millisecond
-	maxRescuePause = time.Second
+	rescuePause  = 100 * time.Millisecond
+	hangingPause = time.Second
 )
 
 // runPause is the pause of the run goroutine while others look for a stream.
@@ -121,42 +120,49 @@ func (l *lane) rescue(s *suspicion) {
 	var racing sync.WaitGroup
 	defer racing.Wait()
 	defer s.cancel()
-	var hanging atomic.Int32
-	won := make(chan *attempt)
-	pause := minRescuePause
-	for round := 0; ; round++ {
+	won, ended := make(chan *attempt), make(chan route)
+	begun := make(map[route]int64) // of the tries that have not ended
+	rounds := time.NewTicker(rescuePause + rand.N(rescuePause/4))
+	defer rounds.Stop()
+	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
 		for _, t := range l.tries(round, s.conn.Load()) {
-			hanging.Add(1)
+			now := l.env.now()
+			if at, hangs := begun[t.route]; hangs && now-at < int64(hangingPause) {
+				continue
+			}
+			begun[t.route] = now
 			racing.Go(func() {
 				l.race(s.ctx, t, won)
-				hanging.Add(-1)
+				select {
+				case ended <- t.route:
+				case <-s.ctx.Done():
+				}
 			})
 		}
-		timer := time.NewTimer(pause + rand.N(pause/4))
-		select {
-		case <-s.ctx.Done():
-		case <-timer.C:
-		case a := <-won:
-			if l.suspicion.CompareAndSwap(s, nil) {
-				l.cutOver(a)
-			} else {
-				a.drop(errCutOver)
+		for waiting := true; waiting; {
+			select {
+			case r := <-ended:
+				delete(begun, r)
+			case a := <-won:
+				l.win(s, a)
+			case <-rounds.C:
+				waiting = false
+			case <-s.ctx.Done():
+				waiting = false
 			}
 		}
-		timer.Stop()
-		if s.ctx.Err() != nil || l.suspicion.Load() != s {
-			return
-		}
-		pause = nextRescuePause(pause, hanging.Load())
 	}
 }
 
-func nextRescuePause(pause time.Duration, hanging int32) time.Duration {
-	if hanging == 0 {
-		return minRescuePause
+// win has the lane go on with a, unless the suspicion has ended before.
+func (l *lane) win(s *suspicion, a *attempt) {
+	if l.suspicion.CompareAndSwap(s, nil) {
+		l.cutOver(a)
+	} else {
+		a.drop(errCutOver)
 	}
-	return min(2*pause, maxRescuePause)
+	s.cancel()
 }
 
 // race tries one way, and reports if it has brought an answer before ctx ends.
@@ -202,7 +208,7 @@ func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 		err = l.roundTrip(a.stream)
 	}
 	if inTime := late.Stop(); !release() || !inTime {
-		err = errors.Join(err, context.Cause(life))
+		err = errors.Join(err, errDialTimeout) // the stream ends, or is about to
 	}
 	if err != nil {
 		a.drop(err)
@@ -287,11 +293,22 @@ func (l *lane) patrol() {
 	}
 }
 
-// tryHome goes back to the direct route if that works.
+// tryHome goes back to the direct route if that works, and the lane has not gone on to
+// another one meanwhile.
 func (l *lane) tryHome(a *attempt) {
 	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
 	defer cancel()
-	if home, err := l.prove(ctx, try{route: direct(a.target), fresh: true}); err == nil {
+	wait, ok := l.env.pace.reserveTry(l.env.now(), true)
+	if !ok {
+		return
+	}
+	sleep(ctx, wait)
+	home, err := l.prove(ctx, try{route: direct(a.target), fresh: true})
+	switch {
+	case err != nil:
+	case l.dialed.Load() != a:
+		home.drop(errMoved)
+	default:
 		l.cutOver(home)
 	}
 }

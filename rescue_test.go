@@ -2,12 +2,16 @@ package tso
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/tsoring/tso/tsotest"
 )
@@ -270,4 +274,44 @@ func TestAllocatorIsFoundBeforeTheListNamesIt(t *testing.T) {
 		cancel()
 		require.NoError(t, err)
 	}
+}
+
+func TestWayHomeThatOpensTooLateIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("connection refused")
+		var healed atomic.Bool
+		e := newFakeEnv(nil)
+		e.forwarding = true
+		e.members = func() []string { return []string{"pd-1", "pd-2"} }
+		e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			if !healed.Load() {
+				return nil, status.Error(codes.Unavailable, "refused")
+			}
+			return e.stream(ctx, newEchoStream(r.via, &e.oracle))
+		}
+		e.fresh = func(ctx context.Context, _ string, r route) (tsoStream, connection, error) {
+			switch {
+			case r.isDirect() && !healed.Load():
+				return nil, nil, refused
+			case r.isDirect():
+				time.Sleep(homeInterval / 2)
+			}
+			s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
+			return s, &e.conns, err
+		}
+		l := startLane(t, e)
+		_, _, err := pushNew(t, l, context.Background()).Wait()
+		require.NoError(t, err)
+		require.Equal(t, route{target: "pd-1", via: "pd-2"}, l.dialed.Load().route)
+
+		healed.Store(true)
+		time.Sleep(homeInterval + homeInterval/10) // the way home is being tried
+		e.moveTo("pd-2")
+		l.membersChanged()
+		synctest.Wait()
+		now := l.dialed.Load()
+		require.Equal(t, direct("pd-2"), now.route)
+		time.Sleep(homeInterval / 2)
+		require.Same(t, now, l.dialed.Load(), "a stream in good order is not given up for one that leads elsewhere")
+	})
 }

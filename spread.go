@@ -27,6 +27,19 @@ type spreadStream struct {
 	last    int      // the stream of the last request; of the send side
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+
+	// Each stream has a reader, so that none of them says anything unnoticed: an answer
+	// that nobody has asked for must not be taken for that of the next request.
+	answers chan spreadAnswer
+	readers sync.WaitGroup
+	reading bool // of the receive side
+}
+
+// spreadAnswer is what one of the streams has received.
+type spreadAnswer struct {
+	from     int
+	response wire.Response
+	err      error
 }
 
 // openSpread opens streams to target through each of the members, without those that do
@@ -34,7 +47,7 @@ type spreadStream struct {
 func openSpread(ctx context.Context, target string, members []string,
 	open func(context.Context, route) (tsoStream, error),
 ) (*spreadStream, error) {
-	s := &spreadStream{turns: make(chan int, maxInFlight)}
+	s := &spreadStream{turns: make(chan int, maxInFlight), answers: make(chan spreadAnswer)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	opened, errs := make([]tsoStream, len(members)), make([]error, len(members))
 	var opening sync.WaitGroup
@@ -86,13 +99,59 @@ func (s *spreadStream) Retire(unanswered int) {
 	}
 }
 
-// Recv implements tsoStream.
+// Recv implements tsoStream. Its readers begin with the first call, and have ended when
+// it has returned an error.
 func (s *spreadStream) Recv(r *wire.Response) error {
+	if !s.reading {
+		s.reading = true
+		for i := range s.streams {
+			s.readers.Go(func() { s.read(i) })
+		}
+	}
+	select {
+	case a := <-s.answers:
+		if a.err == nil && s.itsTurn(a.from) {
+			*r = a.response
+			return nil
+		}
+		if a.err == nil {
+			a.err = errUnsolicited
+		}
+		return s.end(a.err)
+	case <-s.ctx.Done():
+		return s.end(nil)
+	}
+}
+
+// itsTurn reports whether the next answer is due from a stream.
+func (s *spreadStream) itsTurn(stream int) bool {
 	select {
 	case turn := <-s.turns:
-		return s.streams[turn].Recv(r)
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
+		return turn == stream
+	default:
+		return false
+	}
+}
+
+// end ends all streams, and returns why.
+func (s *spreadStream) end(cause error) error {
+	s.cancel(cause)
+	s.readers.Wait()
+	return context.Cause(s.ctx)
+}
+
+func (s *spreadStream) read(i int) {
+	for {
+		a := spreadAnswer{from: i}
+		a.err = s.streams[i].Recv(&a.response)
+		select {
+		case s.answers <- a:
+		case <-s.ctx.Done():
+			return
+		}
+		if a.err != nil {
+			return
+		}
 	}
 }
 

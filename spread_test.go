@@ -1,7 +1,9 @@
 package tso
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
@@ -102,4 +104,34 @@ func TestMemberThatHasNotStartedIsNotAskedToForward(t *testing.T) {
 		requireSpread(t, s, 0, 1)
 	})
 	require.Equal(t, before, s.Stats().Members[2].Streams)
+}
+
+func TestExtraAnswerOfOneMemberEndsTheSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEnv(nil)
+		e.members = func() []string { return []string{"pd-1", "pd-2"} }
+		e.proxy.Store(true)
+		ss := newStreams()
+		e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			return e.stream(ctx, ss.open(r.via, nil))
+		}
+		l := startLane(t, e)
+		one, two := <-ss.opened, <-ss.opened
+		synctest.Wait()
+		one.grant(base, 1) // nobody has asked
+		<-one.closed
+		<-two.closed
+		require.ErrorIs(t, one.cause, errUnsolicited)
+
+		time.Sleep(time.Hour)
+		one, two = <-ss.opened, <-ss.opened
+		r := pushNew(t, l, context.Background())
+		select {
+		case <-one.sent:
+			one.grant(base+1, 1)
+		case <-two.sent:
+			two.grant(base+1, 1)
+		}
+		requireTS(t, base+1, r)
+	})
 }

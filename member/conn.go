@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 )
 
@@ -79,14 +80,18 @@ type connections struct {
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
 	held  atomic.Int64                // How many those are; written under mu, for Stats, which takes no lock.
+	// lost is called when one of those was up and is not any more. watchers wait for that.
+	lost     func()
+	watchers sync.WaitGroup
 	// retired are connections that have been replaced, with what will close them. Guarded by mu.
 	retired map[*grpc.ClientConn]*time.Timer
 }
 
-func newConnections(dial dialer, options []grpc.DialOption) *connections {
+func newConnections(dial dialer, options []grpc.DialOption, lost func()) *connections {
 	return &connections{
 		options: options,
 		dial:    dial,
+		lost:    lost,
 		byURL:   make(map[string]*grpc.ClientConn),
 		retired: make(map[*grpc.ClientConn]*time.Timer),
 	}
@@ -117,9 +122,27 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.put(normal, conn)
+	return conn, nil
+}
+
+// put makes conn the connection to a URL, and watches it. Under mu, before closeAll.
+func (c *connections) put(normal string, conn *grpc.ClientConn) {
 	c.byURL[normal] = conn
 	c.held.Store(int64(len(c.byURL)))
-	return conn, nil
+	c.watchers.Go(func() { c.watch(conn) })
+}
+
+// watch tells of each loss of a connection, until it is closed.
+func (c *connections) watch(conn *grpc.ClientConn) {
+	state := conn.GetState()
+	for state != connectivity.Shutdown && conn.WaitForStateChange(context.Background(), state) {
+		before := state
+		state = conn.GetState()
+		if before == connectivity.Ready && state != connectivity.Shutdown {
+			c.lost()
+		}
+	}
 }
 
 // fresh makes a connection to a URL in normal form. It never waits for the network.
@@ -131,21 +154,21 @@ func (c *connections) fresh(normal string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// replace puts conn in the place of the connection to a URL. What had that place is closed after grace, when all who
+// replace puts conn in the place of old, if that is still the connection to a URL. old is closed after grace, when all who
 // used it have had time to find out whether they have to leave it.
-func (c *connections) replace(normal string, conn *grpc.ClientConn, grace time.Duration) {
+func (c *connections) replace(normal string, old, conn *grpc.ClientConn, grace time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byURL == nil {
 		_ = conn.Close() // Nothing to lose: it has just been made.
-		return
+		return true
 	}
-	old := c.byURL[normal]
-	c.byURL[normal] = conn
-	c.held.Store(int64(len(c.byURL)))
-	if old != nil && old != conn {
-		c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
+	if c.byURL[normal] != old {
+		return false
 	}
+	c.put(normal, conn)
+	c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
+	return true
 }
 
 // bury closes a retired connection.
@@ -183,6 +206,7 @@ func (c *connections) closeAll() {
 	c.held.Store(0)
 	c.mu.Unlock()
 	closeConns(closing)
+	c.watchers.Wait() // Closing has ended them.
 }
 
 // closeConns ignores the errors: the only one is that a connection is closed already, by somebody who got it from here.

@@ -65,7 +65,7 @@ func TestConn_RefusedDialOptions(t *testing.T) {
 }
 
 func TestConn_IPv6(t *testing.T) {
-	conns := newConnections(nil, dialOptions(insecure.NewCredentials(), nil))
+	conns := newConnections(nil, dialOptions(insecure.NewCredentials(), nil), nil)
 	defer conns.closeAll()
 	conn, err := conns.get("http://[::1]:2379")
 	require.NoError(t, err)
@@ -152,13 +152,18 @@ func TestKeep_ReplacesTheConnection(t *testing.T) {
 	require.NotSame(t, old, fresh)
 	require.Equal(t, 1, m.Stats().Conns, "nobody shares it yet")
 
-	m.Keep(url, fresh)
+	require.True(t, m.Keep(url, old, fresh))
 	now, err := m.Conn(url)
 	require.NoError(t, err)
 	require.Same(t, fresh, now)
 	require.NotEqual(t, connectivity.Shutdown, old.GetState(), "calls on it may still get their answers")
 	require.Eventually(t, func() bool { return old.GetState() == connectivity.Shutdown }, soon, time.Millisecond)
 	require.NotEqual(t, connectivity.Shutdown, fresh.GetState())
+
+	second, err := m.Fresh(url)
+	require.NoError(t, err)
+	require.False(t, m.Keep(url, old, second), "who comes late does not push out what somebody else has found")
+	require.NoError(t, second.Close())
 }
 
 func TestKeep_CloseEndsWhatWasReplaced(t *testing.T) {
@@ -169,13 +174,13 @@ func TestKeep_CloseEndsWhatWasReplaced(t *testing.T) {
 	require.NoError(t, err)
 	fresh, err := m.Fresh(url)
 	require.NoError(t, err)
-	m.Keep(url, fresh)
+	require.True(t, m.Keep(url, old, fresh))
 	late, err := m.Fresh(url)
 	require.NoError(t, err)
 	m.Close()
 	require.Equal(t, connectivity.Shutdown, old.GetState())
 	require.Equal(t, connectivity.Shutdown, fresh.GetState())
-	m.Keep(url, late)
+	m.Keep(url, fresh, late)
 	require.Equal(t, connectivity.Shutdown, late.GetState())
 	_, err = m.Fresh(url)
 	require.ErrorIs(t, err, ErrClosed)

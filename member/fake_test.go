@@ -117,15 +117,17 @@ func (n *memory) start(t testing.TB, host string) *fakeMember {
 }
 
 func (n *memory) option() grpc.DialOption {
-	return grpc.WithContextDialer(func(ctx context.Context, host string) (net.Conn, error) {
-		n.mu.Lock()
-		lis := n.listeners[host]
-		n.mu.Unlock()
-		if lis == nil {
-			return nil, &net.OpError{Op: "dial", Net: "memory", Err: net.UnknownNetworkError(host)}
-		}
-		return lis.DialContext(ctx)
-	})
+	return grpc.WithContextDialer(n.dial)
+}
+
+func (n *memory) dial(ctx context.Context, host string) (net.Conn, error) {
+	n.mu.Lock()
+	lis := n.listeners[host]
+	n.mu.Unlock()
+	if lis == nil {
+		return nil, &net.OpError{Op: "dial", Net: "memory", Err: net.UnknownNetworkError(host)}
+	}
+	return lis.DialContext(ctx)
 }
 
 // cluster is the answer of a healthy cluster whose leader is the first URL.

@@ -11,6 +11,14 @@ import (
 // leader stays the same.
 const refreshInterval = time.Minute
 
+// Who asks for a round has met some trouble, and what the members say then may be out of date soon: a member that starts
+// elsewhere is listed once it has joined. So they are asked again after settleFirst, and then after settleFactor times as
+// long, until that is refreshInterval.
+const (
+	settleFirst  = 2 * time.Second
+	settleFactor = 5
+)
+
 // refresh is one round to come, that any number of callers may wait for. err is written by the loop before it closes
 // done, and read by the callers afterwards.
 type refresh struct {
@@ -34,7 +42,7 @@ func (m *Members) Refresh() {
 // share one round. It returns the snapshot that is then valid and the round's error; with an error that is the last
 // good one, never nil. It ends early with the error of ctx, or with ErrClosed.
 //
-// It may take as long as the back-off (up to 1.2 s) and a round (up to Config.Timeout) together.
+// It may take as long as the back-off (up to 0.12 s) and a round (up to Config.Timeout) together.
 func (m *Members) RefreshWait(ctx context.Context) (*Snapshot, error) {
 	// First get in line, then ring the bell. The loop takes the bell before the line, so it cannot miss us: if it
 	// took our line, that round is ours, and if not, it will hear the bell.
@@ -53,12 +61,15 @@ func (m *Members) RefreshWait(ctx context.Context) (*Snapshot, error) {
 // loop is the one goroutine that changes the snapshot after New. It ends with m.ctx.
 func (m *Members) loop() {
 	var pace pacer
-	minute := time.NewTimer(jitter(refreshInterval))
-	defer minute.Stop()
+	interval := refreshInterval
+	unasked := time.NewTimer(jitter(interval))
+	defer unasked.Stop()
 	for {
 		select {
 		case <-m.kick:
-		case <-minute.C:
+			interval = settleFirst
+		case <-unasked.C:
+			interval = min(settleFactor*interval, refreshInterval)
 		case <-m.ctx.Done():
 			return
 		}
@@ -66,7 +77,7 @@ func (m *Members) loop() {
 			return
 		}
 		m.runRefresh(&pace)
-		minute.Reset(jitter(refreshInterval))
+		unasked.Reset(jitter(interval))
 	}
 }
 
@@ -121,7 +132,7 @@ type outcome struct {
 	failures int
 }
 
-// note records how a round ended. Only the first failure in a row is worth a warning: rounds are repeated about once a
+// note records how a round ended. Only the first failure in a row is worth a warning: rounds are repeated ten times a
 // second for as long as somebody waits for a leader.
 func (m *Members) note(err error) {
 	last := m.lastRound.Load()

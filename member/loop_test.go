@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,10 +16,10 @@ import (
 // bubble runs a test with one member in a synctest bubble, where time passes only while everybody waits.
 func bubble(t *testing.T, body func(t *testing.T, member *fakeMember, m *Members)) {
 	synctest.Test(t, func(t *testing.T) {
-		var net memory
-		member := net.start(t, "a:1")
+		var network memory
+		member := network.start(t, "a:1")
 		member.say(cluster(member.url))
-		m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{net.option()}})
+		m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{network.option()}})
 		require.EqualValues(t, 1, member.calls.Load())
 		body(t, member, m)
 	})
@@ -162,13 +163,13 @@ func TestLoop_RoundEndsWithTheTimeout(t *testing.T) {
 
 func TestClose_WaitsForTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var net memory
-		member := net.start(t, "a:1")
+		var network memory
+		member := network.start(t, "a:1")
 		member.say(cluster(member.url))
 		entered := make(chan bool)
 		returned := false
 		m := open(t, Config{
-			Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{net.option()},
+			Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{network.option()},
 			OnChange: func(*Snapshot) {
 				close(entered)
 				time.Sleep(time.Second)
@@ -185,11 +186,11 @@ func TestClose_WaitsForTheLoop(t *testing.T) {
 
 func TestLoop_CallsNobodyWaitsForAreEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var net memory
-		healthy, hanging := net.start(t, "a:1"), net.start(t, "b:1")
+		var network memory
+		healthy, hanging := network.start(t, "a:1"), network.start(t, "b:1")
 		healthy.say(cluster(healthy.url, hanging.url))
 		hanging.hang()
-		m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{net.option()}})
+		m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{network.option()}})
 
 		ended := make(chan time.Time, 1)
 		hanging.do(func(ctx context.Context) (*pdpb.GetMembersResponse, error) {
@@ -203,5 +204,48 @@ func TestLoop_CallsNobodyWaitsForAreEnded(t *testing.T) {
 		})
 		refreshed(t, m)
 		require.Equal(t, time.Now(), <-ended)
+	})
+}
+
+func TestLoop_AsksAgainSoonAfterTrouble(t *testing.T) {
+	bubble(t, func(t *testing.T, member *fakeMember, m *Members) {
+		time.Sleep(5 * time.Second)
+		refreshed(t, m)
+		before := member.calls.Load()
+		time.Sleep(settleFirst * 13 / 10)
+		require.Equal(t, before+1, member.calls.Load())
+		time.Sleep(settleFirst * settleFactor * 13 / 10)
+		require.Equal(t, before+2, member.calls.Load())
+		time.Sleep(10 * time.Minute)
+		require.InDelta(t, before+2+10, member.calls.Load(), 3, "and then once a minute")
+	})
+}
+
+func TestLoop_LostConnectionIsAReasonToAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network memory
+		leader, follower, moved := network.start(t, "a:1"), network.start(t, "b:1"), network.start(t, "c:1")
+		members := []*fakeMember{leader, follower, moved}
+		sayAll(members, cluster(leader.url, follower.url))
+		var mu sync.Mutex
+		conns := make(map[string]net.Conn)
+		m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, host string) (net.Conn, error) {
+				conn, err := network.dial(ctx, host)
+				mu.Lock()
+				defer mu.Unlock()
+				conns[host] = conn
+				return conn, err
+			}),
+		}})
+		refreshed(t, m) // the follower has a connection now
+		time.Sleep(20 * time.Second)
+		sayAll(members, cluster(leader.url, moved.url))
+		mu.Lock()
+		lost := conns["b:1"]
+		mu.Unlock()
+		require.NoError(t, lost.Close())
+		synctest.Wait()
+		require.Equal(t, []string{moved.url}, m.Snapshot().Followers)
 	})
 }

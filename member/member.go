@@ -14,7 +14,7 @@
 //	pacer.go     when the next round may start
 //	loop.go      the loop, and how to ask it for a round
 //	found.go     the first snapshot
-//	conn.go      one gRPC connection per URL
+//	conn.go      one gRPC connection per URL, and those that take its place
 //	security.go  certificates: what is required of them
 //	creds.go     certificates read anew for each handshake
 package member
@@ -130,9 +130,10 @@ func prepare(cfg Config) (*Members, error) {
 		log:    cfg.Logger,
 		secure: secure,
 		seeds:  seeds,
-		conns:  newConnections(cfg.Dial, dialOptions(creds, cfg.DialOptions)),
 		kick:   make(chan struct{}, 1),
 	}
+	// A member that cannot be reached any more may be back elsewhere soon.
+	m.conns = newConnections(cfg.Dial, dialOptions(creds, cfg.DialOptions), m.Refresh)
 	m.upcoming.Store(newRefresh())
 	m.lastRound.Store(&outcome{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -148,7 +149,7 @@ func (m *Members) Err() error { return m.lastRound.Load().err }
 
 // Conn returns the connection to a URL, which it makes if there is none. It does not wait for the connection to be
 // established: calls on it do. All callers share it, and it must not be closed by them: it is closed when its URL has
-// left the snapshot, and by Close. Calls on it then fail with the gRPC code Canceled; take the leader from the snapshot
+// left the snapshot, some time after another one has taken its place (Keep), and by Close. Calls on it then fail with the gRPC code Canceled; take the leader from the snapshot
 // and try again.
 //
 // The URL may be any address that ParseAddress takes. After Close the error is ErrClosed.
@@ -173,15 +174,13 @@ func (m *Members) Fresh(url string) (*grpc.ClientConn, error) {
 	return m.conns.fresh(normal)
 }
 
-// Keep makes a connection from Fresh the one that Conn returns. The one before is closed after Config.Timeout, within
-// which those who have calls on it get their answers or look for another one. After Close it closes conn.
-func (m *Members) Keep(url string, conn *grpc.ClientConn) {
+// Keep makes a connection from Fresh the one that Conn returns, in the place of old, which is closed after Config.Timeout:
+// within that, those who have calls on it get their answers or look for another one. It reports false if Conn does not
+// return old any more, since somebody else has found a better one; then conn stays the caller's. After Close it closes
+// conn.
+func (m *Members) Keep(url string, old, conn *grpc.ClientConn) bool {
 	normal, err := ParseAddress(url, m.secure)
-	if err != nil {
-		_ = conn.Close() // It is none of ours.
-		return
-	}
-	m.conns.replace(normal, conn, m.cfg.Timeout)
+	return err == nil && m.conns.replace(normal, old, conn, m.cfg.Timeout)
 }
 
 // Close ends everything: it stops the loop, waits for it, and closes all connections. Callers of RefreshWait return

@@ -111,7 +111,7 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 	defer cancel()
 	answers := make(chan answerOn, 2) // Room for both, so that none waits for us.
 	m.askOn(ctx, conn, answers)
-	doubt := time.NewTimer(doubtAfter)
+	doubt := time.NewTimer(min(doubtAfter, m.cfg.Timeout/2))
 	defer doubt.Stop()
 	select {
 	case a := <-answers:
@@ -131,9 +131,7 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 	if a.err != nil {
 		a = <-answers
 	}
-	if a.conn == fresh && a.err == nil {
-		m.conns.replace(url, fresh, m.cfg.Timeout)
-	} else {
+	if a.conn != fresh || a.err != nil || !m.conns.replace(url, conn, fresh, m.cfg.Timeout) {
 		closeConns([]*grpc.ClientConn{fresh})
 	}
 	return a.resp, a.err

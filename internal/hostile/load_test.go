@@ -65,13 +65,16 @@ func TestCallsCancelledWhileQueuedAreNotSent(t *testing.T) {
 	require.NoError(t, s.Hold())
 	const callers, each = 1000, 100
 	var running sync.WaitGroup
+	var released atomic.Bool
 	for range callers {
 		running.Go(func() {
 			for range each {
 				ctx, cancel := context.WithCancel(context.Background())
 				future := c.GetTSAsync(ctx)
 				cancel()
-				if _, _, err := future.Wait(); !errors.Is(err, context.Canceled) {
+				// Once the server answers, an answer may be faster than the context.
+				_, _, err := future.Wait()
+				if !errors.Is(err, context.Canceled) && (err != nil || !released.Load()) {
 					t.Errorf("got %v", err)
 				}
 			}
@@ -90,6 +93,7 @@ func TestCallsCancelledWhileQueuedAreNotSent(t *testing.T) {
 			return
 		case <-time.After(100 * time.Millisecond):
 			if c.Stats().RingFull > 0 {
+				released.Store(true)
 				require.NoError(t, s.Release())
 			}
 		}
