@@ -156,7 +156,7 @@ const (
 	// once; requests that come while an RPC is under way share the next one
 	// all the same.
 	MaxTSOBatchWaitInterval DynamicOption = iota
-	// EnableTSOFollowerProxy, a bool, spreads the requests for global timestamps over
+	// EnableTSOFollowerProxy (bool) spreads the requests for global timestamps over
 	// all members, which pass them on to the leader and put those of many clients
 	// together. That relieves a leader which serves thousands of clients, and costs
 	// each call a hop; only one RPC is under way at a time. The default is false.

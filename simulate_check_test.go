@@ -116,7 +116,7 @@ func (w *simWorld) error(c *simCall) string {
 	case errors.Is(err, ErrClosed):
 		return unfit(c.end >= w.closes)
 	case errors.Is(err, ErrBudgetSpent):
-		return unfit(c.end-c.start >= w.plan.budget && c.start < recovered && !(w.calm(c) && w.plan.budget > w.calmCall()) && errors.Is(err, context.DeadlineExceeded))
+		return unfit(c.end-c.start >= w.plan.budget && c.start < recovered && (!w.calm(c) || w.plan.budget <= w.calmCall()) && errors.Is(err, context.DeadlineExceeded))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return unfit(c.ctxErr != nil && errors.Is(err, c.ctxErr) && c.end >= c.limit)
 	case errors.Is(err, ErrUnknownDCLocation):
