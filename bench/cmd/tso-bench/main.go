@@ -15,49 +15,32 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/spf13/pflag"
-)
-
-const (
-	exitOK = iota
-	exitFailed
-	exitUsage
+	"github.com/tsoring/tso/integration/cli"
 )
 
 func main() {
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the run; the next one finds the default again.
-	context.AfterFunc(ctx, restore)
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	cli.Main(func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+		return run(ctx, args, os.Getenv, stdout, stderr)
+	})
 }
 
 // run is the command, without the process around it.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	cfg, err := parse(args, getenv)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, usage())
-		return exitOK
-	case err != nil:
-		fmt.Fprintf(stderr, "tso-bench: %v\nTry --help.\n", err)
-		return exitUsage
+	if code, refused := cli.Refuse("tso-bench", err, usage(), stdout, stderr); refused {
+		return code
 	}
 	report, err := bench(ctx, cfg, stdout)
 	if err != nil {
-		fmt.Fprintf(stderr, "tso-bench: %v\n", err)
-		return exitFailed
+		return cli.Fail("tso-bench", err, stderr)
 	}
 	fmt.Fprintf(stdout, "\n%s\n", report.render())
 	if err := report.err(); err != nil {
-		fmt.Fprintf(stderr, "tso-bench: %v\n", err)
-		return exitFailed
+		return cli.Fail("tso-bench", err, stderr)
 	}
-	return exitOK
+	return cli.OK
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tsoring/tso/bench/internal/text"
+	"github.com/tsoring/tso/integration/cli"
 	"github.com/tsoring/tso/tsotest"
 )
 
@@ -87,7 +88,7 @@ func TestRun_DuplicateFailsTheRun(t *testing.T) {
 		}}
 	})
 	code, stdout, stderr = execute(t.Context(), "--impl=bare", "--pd="+server.URL(0), "--duration=100ms", "--callers=1")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, cli.Failed, code)
 	require.Contains(t, stdout, "FAILED")
 	require.Contains(t, stderr, "out of order")
 }
@@ -97,7 +98,7 @@ func TestRun_UnreachablePD(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			code, stdout, stderr := execute(t.Context(), "--pd=127.0.0.1:1", "--connect-timeout=100ms", "--impl="+name)
-			require.Equal(t, exitFailed, code)
+			require.Equal(t, cli.Failed, code)
 			require.Equal(t, "looking for PD at 127.0.0.1:1, for up to 100ms\n", stdout)
 			require.Contains(t, stderr, "tso-bench: no timestamp from PD at 127.0.0.1:1")
 			require.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
@@ -112,7 +113,7 @@ func TestRun_SilentPD(t *testing.T) {
 			server := tsotest.New(t)
 			server.Script(func(tsotest.Request) tsotest.Reply { return tsotest.Reply{Drop: true} })
 			code, _, stderr := execute(t.Context(), "--pd="+server.URL(0), "--connect-timeout=200ms", "--impl="+name)
-			require.Equal(t, exitFailed, code)
+			require.Equal(t, cli.Failed, code)
 			require.Contains(t, stderr, "within 200ms")
 		})
 	}
@@ -120,7 +121,7 @@ func TestRun_SilentPD(t *testing.T) {
 
 func TestRun_BadFlags(t *testing.T) {
 	code, stdout, stderr := execute(t.Context(), "--callers=none")
-	require.Equal(t, exitUsage, code)
+	require.Equal(t, cli.Usage, code)
 	require.Empty(t, stdout)
 	require.Contains(t, stderr, "--callers")
 	require.Contains(t, stderr, "--help")

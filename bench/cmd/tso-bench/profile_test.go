@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tsoring/tso/integration/cli"
 )
 
 func TestRun_WritesProfiles(t *testing.T) {
@@ -41,11 +43,11 @@ func TestRun_WritesProfiles(t *testing.T) {
 func TestRun_ProfileThatCannotBeWritten(t *testing.T) {
 	for _, name := range []string{"cpuprofile", "memprofile"} {
 		code, _, stderr := execute(t.Context(), "--"+name+"="+filepath.Join(t.TempDir(), "no", "such"), "--duration=10ms")
-		require.Equal(t, exitFailed, code)
+		require.Equal(t, cli.Failed, code)
 		require.Contains(t, stderr, "profile")
 	}
 	code, _, stderr := execute(t.Context(), "--http=nowhere", "--duration=10ms")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, cli.Failed, code)
 	require.Contains(t, stderr, "--http")
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/tsoring/tso/bench/internal/result"
 	"github.com/tsoring/tso/bench/internal/scenario"
 	"github.com/tsoring/tso/bench/internal/site"
+	"github.com/tsoring/tso/integration/cli"
 )
 
 func TestMain(m *testing.M) {
@@ -73,7 +74,7 @@ func TestRun_InterruptedSaysSo(t *testing.T) {
 		return len(p), nil
 	})
 	code := run(ctx, []string{"--stand-in", "--impls=tso,bare", "--callers=1", "--duration=10ms", "--warm-up=0"}, &out, progress)
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, cli.Failed, code)
 	require.Contains(t, out.String(), "closed/callers=1")
 }
 

@@ -17,52 +17,31 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
-
-	"github.com/spf13/pflag"
 
 	"github.com/tsoring/tso/bench/internal/site"
-)
-
-const (
-	exitOK = iota
-	exitFailed
-	exitUsage
+	"github.com/tsoring/tso/integration/cli"
 )
 
 func main() {
 	if isChild, err := site.RunChild(); isChild {
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "tso-compare: %v\n", err)
-			os.Exit(exitFailed)
+			os.Exit(cli.Fail("tso-compare", err, os.Stderr))
 		}
 		return
 	}
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the rounds; the next one finds the default again.
-	context.AfterFunc(ctx, restore)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	cli.Main(run)
 }
 
 // run is the command, without the process around it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cfg, err := parse(args)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, usage())
-		return exitOK
-	case err != nil:
-		fmt.Fprintf(stderr, "tso-compare: %v\nTry --help.\n", err)
-		return exitUsage
+	if code, refused := cli.Refuse("tso-compare", err, usage(), stdout, stderr); refused {
+		return code
 	}
 	if err := compare(ctx, cfg, args, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "tso-compare: %v\n", err)
-		return exitFailed
+		return cli.Fail("tso-compare", err, stderr)
 	}
-	return exitOK
+	return cli.OK
 }

@@ -9,43 +9,23 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/spf13/pflag"
-)
-
-const (
-	exitOK = iota
-	exitFailed
-	exitUsage
+	"github.com/tsoring/tso/integration/cli"
 )
 
 func main() {
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the run; the next one finds the default again.
-	context.AfterFunc(ctx, restore)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	cli.Main(run)
 }
 
 // run is the command, without the process around it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cfg, err := parse(args)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, usage())
-		return exitOK
-	case err != nil:
-		fmt.Fprintf(stderr, "tso-faults: %v\nTry --help.\n", err)
-		return exitUsage
+	if code, refused := cli.Refuse("tso-faults", err, usage(), stdout, stderr); refused {
+		return code
 	}
 	if err := runRows(ctx, cfg, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "tso-faults: %v\n", err)
-		return exitFailed
+		return cli.Fail("tso-faults", err, stderr)
 	}
-	return exitOK
+	return cli.OK
 }

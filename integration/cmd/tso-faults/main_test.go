@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tsoring/tso/integration/cli"
 	"github.com/tsoring/tso/integration/faults"
 )
 
@@ -22,10 +23,10 @@ func runIt(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 func TestRun_ListsWhatItWouldDo(t *testing.T) {
 	code, all, _ := runIt(t, "--list")
-	require.Equal(t, exitOK, code)
+	require.Equal(t, cli.OK, code)
 	require.Greater(t, strings.Count(all, "\n"), 15)
 	code, some, _ := runIt(t, "--list", "--only", "frozen,SIGTERM")
-	require.Equal(t, exitOK, code)
+	require.Equal(t, cli.OK, code)
 	for line := range strings.Lines(some) {
 		require.Contains(t, all, line)
 		require.True(t, strings.Contains(line, "frozen") || strings.Contains(line, "SIGTERM"), line)
@@ -37,11 +38,11 @@ func TestRun_SaysWhatToChange(t *testing.T) {
 		"--only=nothing": "--list", "--clients=nobody": faults.Upstream, "extra": "not a flag", "--bad": "--help",
 	} {
 		code, _, stderr := runIt(t, flag)
-		require.Equal(t, exitUsage, code, flag)
+		require.Equal(t, cli.Usage, code, flag)
 		require.Contains(t, stderr, says)
 	}
 	code, stdout, _ := runIt(t, "--help")
-	require.Equal(t, exitOK, code)
+	require.Equal(t, cli.OK, code)
 	require.Contains(t, stdout, "--results")
 }
 

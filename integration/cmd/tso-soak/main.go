@@ -13,15 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 
+	"github.com/tsoring/tso/integration/cli"
 	"github.com/tsoring/tso/integration/pdcluster"
 	"github.com/tsoring/tso/integration/soak"
 )
@@ -34,10 +32,7 @@ const (
 )
 
 func main() {
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the run; the next one finds the default again.
-	context.AfterFunc(ctx, restore)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	cli.Main(run)
 }
 
 // run is the command, without the process around it.
@@ -52,13 +47,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = cfg.Check()
 	}
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprintf(stdout, "tso-soak hurts a real PD cluster at random and checks what clients make of it.\n\n%s", f.FlagUsages())
+	usage := "tso-soak hurts a real PD cluster at random and checks what clients make of it.\n\n" + f.FlagUsages()
+	if code, refused := cli.Refuse("tso-soak", err, usage, stdout, stderr); refused {
+		if code == cli.Usage {
+			return exitUsage
+		}
 		return exitPassed
-	case err != nil:
-		fmt.Fprintf(stderr, "tso-soak: %v\nTry --help.\n", err)
-		return exitUsage
 	}
 	verdict, err := measure(ctx, cfg, log)
 	if verdict != nil {
