@@ -34,7 +34,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-14s %s\n", $$1, $$2 }'
 
 .PHONY: demo
-demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=n DURATION=10s (default: an embedded server)
+demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=64 DURATION=10s (default: an embedded server)
 	@cd bench && go build -o ../.bin/tso-bench ./cmd/tso-bench
 	@exec .bin/tso-bench
 
@@ -78,7 +78,7 @@ test-simulate: ## Run the simulation of faults in fake time with 2000 seeds
 	go test -count=1 -timeout 10m -run '^TestSimulate$$' . -simulate.seeds 2000
 
 .PHONY: simulate
-simulate: ## The same with SEEDS=10000 START=1, or SEED=n TRIES=1 to replay one that failed
+simulate: ## Run the simulation with SEEDS=10000 START=1, or SEED=n TRIES=1 to replay one that failed
 ifeq ($(SEED),)
 	go test -count=1 -timeout 0 -run '^TestSimulate$$' -simulate.seeds $(SEEDS) -simulate.start $(START) -simulate.tries $(TRIES)
 else
@@ -92,7 +92,7 @@ stress: ## Repeat the concurrent tests under the race detector: COUNT=5
 	done
 
 .PHONY: soak
-soak: ## Hurt a real PD cluster at random under thousands of callers: DURATION=20m SEED=n
+soak: ## Hurt a real PD cluster at random under 2,000 callers: DURATION=20m SEED=n CALLERS=n
 	@cd integration && go build -o ../.bin/tso-soak ./cmd/tso-soak
 	@exec .bin/tso-soak $(if $(DURATION),--duration=$(DURATION)) $(if $(SEED),--seed=$(SEED)) $(if $(CALLERS),--callers=$(CALLERS))
 
@@ -103,12 +103,12 @@ fuzz: ## Run each fuzz target: FUZZTIME=30s
 	done
 
 .PHONY: bench
-bench: ## Measure beside PD's own client, interleaved, on real PD processes: the short set
+bench: ## Measure beside PD's own client, interleaved, on real PD processes: the short set: ROUNDS=5
 	cd bench && go run ./cmd/tso-compare --rounds $(ROUNDS)
 
 .PHONY: bench-busy
-bench-busy: ## Of these, only those in a process that has more work than processors
-	cd bench && go run ./cmd/tso-compare --set long --only '^busy' --impls tso,upstream --rounds $(ROUNDS)
+bench-busy: ## Measure in a process that has more work than processors, beside PD's own client: ROUNDS=5
+	cd bench && go run ./cmd/tso-compare --set long --only '^(busy|tasks|paced|far-busy)/' --impls tso,upstream,nobody --rounds $(ROUNDS)
 
 .PHONY: bench-report
 bench-report: ## Measure everything, and write a page with pictures to bench/results/: ROUNDS=5 SLICE=1s

@@ -6,9 +6,9 @@ import (
 )
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
-// fewer than 10 a second, and as many where they ask other members who serves. A lane
-// that fails again and again draws on one allowance only, so that dc-locations in
-// trouble do not hold up the others when those need a stream.
+// fewer than 10 a second; beside these, 20 at once and then 10 a second where they ask
+// other members who serves. A lane that fails again and again draws on one allowance only,
+// so that dc-locations in trouble do not hold up the others when those need a stream.
 type pacer struct {
 	first allowance // for lanes that have just lost their stream
 	all   allowance // for everybody
