@@ -150,6 +150,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 			s, err := e.stream(ctx, e.probe(r))
 			return s, &e.conns, err
 		},
+		candidate: func() string { return "" },
 		members:   func() []string { return []string{*e.leader.Load()} },
 		health:    func(context.Context, string) error { return nil },
 		forget:    func(*lane) { e.forgotten.Add(1) },

@@ -28,6 +28,8 @@ type laneEnv struct {
 	fresh func(ctx context.Context, dc string, r route) (tsoStream, connection, error)
 	// members returns the URLs of all members that PD tells of.
 	members func() []string
+	// candidate returns the URL of the member that PD is likely to elect next, or "".
+	candidate func() string
 	// health asks the member at url whether it is well.
 	health func(ctx context.Context, url string) error
 	// refresh asks for news of the members, and does not wait for them.

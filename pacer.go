@@ -7,18 +7,20 @@ import (
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second; beside these, 20 at once and then 10 a second where they ask
-// other members who serves. A lane that fails again and again draws on one allowance only,
+// other members who serves, and 20 a second while PD is about to elect one of them. A lane that fails again and again draws on one allowance only,
 // so that dc-locations in trouble do not hold up the others when those need a stream.
 type pacer struct {
-	first allowance // for lanes that have just lost their stream
-	all   allowance // for everybody
-	asks  allowance // for tries on connections that are there
+	first  allowance // for lanes that have just lost their stream
+	all    allowance // for everybody
+	asks   allowance // for tries on connections that are there
+	likely allowance // for such tries of who is about to be elected
 }
 
 var (
-	firstRate = rate{burst: 12, interval: 400 * time.Millisecond}
-	allRate   = rate{burst: 28, interval: 150 * time.Millisecond}
-	askRate   = rate{burst: 20, interval: 100 * time.Millisecond}
+	firstRate  = rate{burst: 12, interval: 400 * time.Millisecond}
+	allRate    = rate{burst: 28, interval: 150 * time.Millisecond}
+	askRate    = rate{burst: 20, interval: 100 * time.Millisecond}
+	likelyRate = rate{burst: 10, interval: 50 * time.Millisecond}
 )
 
 // reserve takes a turn, and returns how long to wait for it. again says that the
@@ -53,15 +55,19 @@ func (p *pacer) more(now int64, n int) {
 const maxTryWait = 300 * time.Millisecond
 
 // reserveTry takes a turn for one of several tries, and returns how long to wait for
-// it, or false if that is too long: then none is taken. fresh says that it makes a
-// connection. The others have turns of their own: to ask a member on a connection that
-// is there, and be told that it does not serve, costs the member less than the list of
-// members that a client without a leader asks for meanwhile.
-func (p *pacer) reserveTry(now int64, fresh bool) (wait time.Duration, ok bool) {
-	if fresh {
+// it, or false if that is too long: then none is taken. Tries on connections that are
+// there have turns of their own: to ask a member on one, and be told that it does not
+// serve, costs the member less than the list of members that a client without a leader
+// asks for meanwhile.
+func (p *pacer) reserveTry(now int64, t try) (wait time.Duration, ok bool) {
+	switch {
+	case t.fresh:
 		return p.all.take(now, allRate, maxTryWait)
+	case t.likely:
+		return p.likely.take(now, likelyRate, maxTryWait)
+	default:
+		return p.asks.take(now, askRate, maxTryWait)
 	}
-	return p.asks.take(now, askRate, maxTryWait)
 }
 
 // rate is burst events at once, and one each interval.

@@ -14,7 +14,7 @@ func TestPacer_TriesLeaveNoDebt(t *testing.T) {
 	second := int64(time.Second)
 	taken := 0
 	for now := int64(0); now < 60*second; now += second / 20 {
-		if wait, ok := p.reserveTry(now, true); ok {
+		if wait, ok := p.reserveTry(now, try{fresh: true}); ok {
 			require.LessOrEqual(t, wait, maxTryWait)
 			taken++
 		}

@@ -41,7 +41,7 @@ func patienceFor(late int64, timeout time.Duration) int64 {
 // is refused finds out soon when he is not any more, and longer while they hang, such
 // that thousands of clients do no harm to a PD that is frozen.
 const (
-	rescuePause  = 100 * time.Millisecond
+	rescuePause  = 50 * time.Millisecond
 	hangingPause = time.Second
 )
 
@@ -167,7 +167,7 @@ func (l *lane) win(s *suspicion, a *attempt) {
 
 // race tries one way, and reports if it has brought an answer before ctx ends.
 func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
-	wait, ok := l.env.pace.reserveTry(l.env.now(), t.fresh)
+	wait, ok := l.env.pace.reserveTry(l.env.now(), t)
 	if !ok {
 		return // there is another round soon
 	}
@@ -298,12 +298,13 @@ func (l *lane) patrol() {
 func (l *lane) tryHome(a *attempt) {
 	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
 	defer cancel()
-	wait, ok := l.env.pace.reserveTry(l.env.now(), true)
+	way := try{route: direct(a.target), fresh: true}
+	wait, ok := l.env.pace.reserveTry(l.env.now(), way)
 	if !ok {
 		return
 	}
 	sleep(ctx, wait)
-	home, err := l.prove(ctx, try{route: direct(a.target), fresh: true})
+	home, err := l.prove(ctx, way)
 	switch {
 	case err != nil:
 	case l.dialed.Load() != a:

@@ -30,24 +30,33 @@ func (r route) String() string {
 // try is a route to be tried beside the stream that a lane has, or lacks.
 type try struct {
 	route
-	fresh bool // on a connection of its own
+	fresh  bool // on a connection of its own
+	likely bool // PD is about to elect the target
 }
 
 // freshEvery is how often the member that the list names is tried on a connection of
 // its own although nobody doubts the one that there is: trouble seldom comes alone.
 const freshEvery = 4
 
+// othersEvery is how often members are asked that PD is not likely to elect.
+const othersEvery = 4
+
 // tries returns all ways to somebody who may serve the lane: the member that the list
-// names; all others, since lists are late (PD grants timestamps before it names itself
+// names; the others, since lists are late (PD grants timestamps before it names itself
 // the leader, and asks etcd for each list), and a member that does not serve says so at
 // once; and, with forwarding, the one named through each of the others. There may be
-// turns for a few of them only, so each round begins with another one. conn says that
-// the connection to the member named is suspected.
+// turns for a few of them only, so each round begins with another one, and where it is
+// known whom PD will elect, the other others are asked seldom. conn says that the
+// connection to the member named is suspected.
 func (l *lane) tries(round int, conn bool) []try {
 	target := l.env.target(l.dc)
 	var all []try
 	if target != "" {
 		all = append(all, try{route: direct(target), fresh: conn || round%freshEvery == freshEvery-1})
+	}
+	candidate := ""
+	if l.dc == globalDC && round%othersEvery != othersEvery-1 {
+		candidate = l.env.candidate()
 	}
 	for _, m := range l.env.members() {
 		if m == target {
@@ -56,7 +65,9 @@ func (l *lane) tries(round int, conn bool) []try {
 		if l.env.forwarding && target != "" {
 			all = append(all, try{route: route{target: target, via: m}, fresh: true})
 		}
-		all = append(all, try{route: direct(m)})
+		if candidate == "" || candidate == target || candidate == m {
+			all = append(all, try{route: direct(m), likely: candidate == m})
+		}
 	}
 	if len(all) == 0 {
 		return nil

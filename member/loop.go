@@ -111,6 +111,9 @@ func (m *Members) update() (changed bool, err error) {
 		return false, ErrClosed
 	}
 	m.counters.strangers.Add(uint64(p.strangers))
+	if p.ours > 0 {
+		m.candidate.Store(&p.candidate)
+	}
 	m.note(err)
 	if err != nil {
 		return false, err

@@ -71,6 +71,7 @@ type Members struct {
 	conns  *connections
 
 	snapshot  atomic.Pointer[Snapshot] // Written by New, then by the loop only.
+	candidate atomic.Pointer[string]   // See Candidate; written by the loop only.
 	lastRound atomic.Pointer[outcome]  // How the latest round ended; written by the loop only.
 	upcoming  atomic.Pointer[refresh]  // The round that will start next; replaced by the loop as it starts it.
 	kick      chan struct{}            // Holds one token while somebody wants a round.
@@ -142,6 +143,15 @@ func prepare(cfg Config) (*Members, error) {
 
 // Snapshot returns what is known now. It is never nil, costs one atomic load, and goes on working after Close.
 func (m *Members) Snapshot() *Snapshot { return m.snapshot.Load() }
+
+// Candidate returns the URL of the member that leads etcd but not PD, by the latest list, or "". It is the one that PD will
+// elect, and serves some time before a list names it the leader. It never blocks.
+func (m *Members) Candidate() string {
+	if c := m.candidate.Load(); c != nil {
+		return *c
+	}
+	return ""
+}
 
 // Err returns why the latest refresh failed, or nil if it did not. ErrClusterMismatch here means that every member that
 // answered belongs to another cluster, ErrNoLeader that an election is going on. It never blocks.

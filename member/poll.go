@@ -34,8 +34,9 @@ type poll struct {
 	namedBy   string // Who told clusterID, when founding.
 	best      *Snapshot
 	confirmed bool
-	ours      int // Answers from our cluster, usable or not.
-	strangers int // Answers from another cluster.
+	ours      int    // Answers from our cluster, usable or not.
+	candidate string // Who leads etcd, if that is not who is said to lead PD.
+	strangers int    // Answers from another cluster.
 	noLeader  bool
 	conflict  error            // Founding only: two addresses, two clusters.
 	causes    map[string]error // Why each address that did not help did not.
@@ -90,6 +91,7 @@ func (p *poll) add(a answer) {
 		return
 	}
 	p.ours++
+	p.noteCandidate(a.resp)
 	v, err := readView(a.resp, p.secure)
 	if err != nil {
 		p.noLeader = p.noLeader || errors.Is(err, errNoLeader)
@@ -97,6 +99,16 @@ func (p *poll) add(a answer) {
 		return
 	}
 	p.take(a.url, v)
+}
+
+// noteCandidate notes who leads etcd but not PD. Only he can be elected; until he is, members name the leader before, or none.
+func (p *poll) noteCandidate(resp *pdpb.GetMembersResponse) {
+	if resp.GetEtcdLeader().GetMemberId() == resp.GetLeader().GetMemberId() {
+		return
+	}
+	if url, _ := pickURL(resp.GetEtcdLeader().GetClientUrls(), p.secure); url != "" {
+		p.candidate = url
+	}
 }
 
 // take keeps the first view, and the first confirmed one instead.

@@ -273,3 +273,29 @@ func TestUpdate_DeadConnectIsFast(t *testing.T) {
 	require.ErrorContains(t, err, refused)
 	require.Less(t, time.Since(start), time.Second)
 }
+
+func TestUpdate_CandidateIsWhoLeadsEtcdButNotPD(t *testing.T) {
+	members := startMembers(t, 3)
+	urls := urlsOf(members)
+	m := open(t, Config{Seeds: urls})
+	require.Empty(t, m.Candidate())
+
+	electing := cluster(urls...)
+	electing.EtcdLeader = electing.Members[2]
+	sayAll(members, electing)
+	refreshed(t, m)
+	require.Equal(t, urls[2], m.Candidate(), "the lease of the leader before has not run out")
+
+	electing = cluster(urls...)
+	electing.Leader, electing.EtcdLeader = nil, electing.Members[1]
+	sayAll(members, electing)
+	_, err := m.RefreshWait(t.Context())
+	require.ErrorIs(t, err, ErrNoLeader)
+	require.Equal(t, urls[1], m.Candidate())
+
+	elected := led(1, urls...)
+	elected.EtcdLeader = elected.Leader
+	sayAll(members, elected)
+	refreshed(t, m)
+	require.Empty(t, m.Candidate())
+}
