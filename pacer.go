@@ -7,8 +7,9 @@ import (
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second; beside these, 20 at once and then 10 a second where they ask
-// other members who serves, and 20 a second while PD is about to elect one of them. A lane that fails again and again draws on one allowance only,
-// so that dc-locations in trouble do not hold up the others when those need a stream.
+// other members who serves, and 30 at once and then 20 a second of the one that PD is
+// about to elect. A lane that fails again and again draws on one allowance only, so that
+// dc-locations in trouble do not hold up the others when those need a stream.
 type pacer struct {
 	first  allowance // for lanes that have just lost their stream
 	all    allowance // for everybody
@@ -20,7 +21,7 @@ var (
 	firstRate  = rate{burst: 12, interval: 400 * time.Millisecond}
 	allRate    = rate{burst: 28, interval: 150 * time.Millisecond}
 	askRate    = rate{burst: 20, interval: 100 * time.Millisecond}
-	likelyRate = rate{burst: 10, interval: 50 * time.Millisecond}
+	likelyRate = rate{burst: 30, interval: 50 * time.Millisecond}
 )
 
 // reserve takes a turn, and returns how long to wait for it. again says that the

@@ -45,6 +45,11 @@ const (
 	hangingPause = time.Second
 )
 
+// electionPause is the pause between rounds in the first second of a rescue, while PD is
+// about to elect a member that is known: a leader that goes in good order hands over
+// within that.
+const electionPause = 20 * time.Millisecond
+
 // runPause is the pause of the run goroutine while others look for a stream.
 const runPause = time.Second
 
@@ -122,10 +127,13 @@ func (l *lane) rescue(s *suspicion) {
 	defer s.cancel()
 	won, ended := make(chan *attempt), make(chan route)
 	begun := make(map[route]int64) // of the tries that have not ended
-	rounds := time.NewTicker(rescuePause + rand.N(rescuePause/4))
-	defer rounds.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	began := l.env.now()
 	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
+		pause := l.roundPause(l.env.now() - began)
+		next.Reset(pause + rand.N(pause/4))
 		for _, t := range l.tries(round, s.conn.Load()) {
 			now := l.env.now()
 			if at, hangs := begun[t.route]; hangs && now-at < int64(hangingPause) {
@@ -146,13 +154,22 @@ func (l *lane) rescue(s *suspicion) {
 				delete(begun, r)
 			case a := <-won:
 				l.win(s, a)
-			case <-rounds.C:
+			case <-next.C:
 				waiting = false
 			case <-s.ctx.Done():
 				waiting = false
 			}
 		}
 	}
+}
+
+// roundPause returns how long after the last round of tries the next one comes, in a
+// rescue that is this old.
+func (l *lane) roundPause(age int64) time.Duration {
+	if age < int64(time.Second) && l.candidate() != "" {
+		return electionPause
+	}
+	return rescuePause
 }
 
 // win has the lane go on with a, unless the suspicion has ended before.

@@ -54,9 +54,9 @@ func (l *lane) tries(round int, conn bool) []try {
 	if target != "" {
 		all = append(all, try{route: direct(target), fresh: conn || round%freshEvery == freshEvery-1})
 	}
-	candidate := ""
-	if l.dc == globalDC && round%othersEvery != othersEvery-1 {
-		candidate = l.env.candidate()
+	candidate := l.candidate()
+	if round%othersEvery == othersEvery-1 {
+		candidate = ""
 	}
 	for _, m := range l.env.members() {
 		if m == target {
@@ -65,7 +65,7 @@ func (l *lane) tries(round int, conn bool) []try {
 		if l.env.forwarding && target != "" {
 			all = append(all, try{route: route{target: target, via: m}, fresh: true})
 		}
-		if candidate == "" || candidate == target || candidate == m {
+		if candidate == "" || candidate == m {
 			all = append(all, try{route: direct(m), likely: candidate == m})
 		}
 	}
@@ -74,6 +74,15 @@ func (l *lane) tries(round int, conn bool) []try {
 	}
 	first := round % len(all)
 	return append(all[first:len(all):len(all)], all[:first]...)
+}
+
+// candidate returns the member that PD is about to elect, "" if none is known that would
+// be news.
+func (l *lane) candidate() string {
+	if c := l.env.candidate(); l.dc == globalDC && c != l.env.target(l.dc) {
+		return c
+	}
+	return ""
 }
 
 // spread returns the members that requests are to be spread over, nil if they go to
