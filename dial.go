@@ -53,7 +53,7 @@ func (c *client) fresh(ctx context.Context, dc string, r route) (tsoStream, conn
 	if err != nil {
 		return nil, nil, err
 	}
-	own := &freshConn{members: c.members, url: r.via, shared: shared, conn: conn}
+	own := &freshConn{members: c.members, route: r, shared: shared, conn: conn}
 	stream, err := c.openOn(ctx, conn, dc, r)
 	if err != nil {
 		own.drop()
@@ -84,11 +84,15 @@ func (c *client) openOn(ctx context.Context, conn *grpc.ClientConn, dc string, r
 // freshConn is a connection that one lane has made to try a route.
 type freshConn struct {
 	members      *member.Members
-	url          string
+	route        route
 	shared, conn *grpc.ClientConn // the one that there was, and this one
 }
 
-func (f *freshConn) keep() bool { return f.members.Keep(f.url, f.shared, f.conn) }
+// keep implements connection. To go through a member is no reason to doubt the
+// connection to it that others may be using.
+func (f *freshConn) keep() bool {
+	return f.route.isDirect() && f.members.Keep(f.route.via, f.shared, f.conn)
+}
 
 func (f *freshConn) drop() { _ = f.conn.Close() } // its only error is that it is closed already
 

@@ -83,6 +83,8 @@ type connections struct {
 	// lost is called when one of those was up and is not any more. watchers wait for that.
 	lost     func()
 	watchers sync.WaitGroup
+	// replaced is when the connection to a URL last took another one's place. Guarded by mu.
+	replaced map[string]time.Time
 	// retired are connections that have been replaced, with what will close them. Guarded by mu.
 	retired map[*grpc.ClientConn]*time.Timer
 }
@@ -94,6 +96,8 @@ func newConnections(dial dialer, options []grpc.DialOption, lost func()) *connec
 		lost:    lost,
 		byURL:   make(map[string]*grpc.ClientConn),
 		retired: make(map[*grpc.ClientConn]*time.Timer),
+
+		replaced: make(map[string]time.Time),
 	}
 }
 
@@ -154,8 +158,9 @@ func (c *connections) fresh(normal string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// replace puts conn in the place of old, if that is still the connection to a URL. old is closed after grace, when all who
-// used it have had time to find out whether they have to leave it.
+// replace puts conn in the place of old, if that is still the connection to a URL and has not itself taken another one's
+// place within grace: then it is not what was doubted. old is closed after grace, when all who used it have had time to find
+// out whether they have to leave it.
 func (c *connections) replace(normal string, old, conn *grpc.ClientConn, grace time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,10 +168,11 @@ func (c *connections) replace(normal string, old, conn *grpc.ClientConn, grace t
 		_ = conn.Close() // Nothing to lose: it has just been made.
 		return true
 	}
-	if c.byURL[normal] != old {
+	if c.byURL[normal] != old || time.Since(c.replaced[normal]) < grace {
 		return false
 	}
 	c.put(normal, conn)
+	c.replaced[normal] = time.Now()
 	c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
 	return true
 }
@@ -187,6 +193,7 @@ func (c *connections) retain(keep []string) {
 		if _, wanted := slices.BinarySearch(keep, u); !wanted {
 			closing = append(closing, conn)
 			delete(c.byURL, u)
+			delete(c.replaced, u)
 		}
 	}
 	c.held.Store(int64(len(c.byURL)))

@@ -163,7 +163,11 @@ func TestKeep_ReplacesTheConnection(t *testing.T) {
 	second, err := m.Fresh(url)
 	require.NoError(t, err)
 	require.False(t, m.Keep(url, old, second), "who comes late does not push out what somebody else has found")
-	require.NoError(t, second.Close())
+	require.True(t, m.Keep(url, fresh, second), "after a while it may be dead as well")
+	third, err := m.Fresh(url)
+	require.NoError(t, err)
+	require.False(t, m.Keep(url, second, third), "but not at once")
+	require.NoError(t, third.Close())
 }
 
 func TestKeep_CloseEndsWhatWasReplaced(t *testing.T) {
@@ -180,7 +184,7 @@ func TestKeep_CloseEndsWhatWasReplaced(t *testing.T) {
 	m.Close()
 	require.Equal(t, connectivity.Shutdown, old.GetState())
 	require.Equal(t, connectivity.Shutdown, fresh.GetState())
-	m.Keep(url, fresh, late)
+	require.True(t, m.Keep(url, fresh, late))
 	require.Equal(t, connectivity.Shutdown, late.GetState())
 	_, err = m.Fresh(url)
 	require.ErrorIs(t, err, ErrClosed)

@@ -185,8 +185,8 @@ func (m *Members) Fresh(url string) (*grpc.ClientConn, error) {
 }
 
 // Keep makes a connection from Fresh the one that Conn returns, in the place of old, which is closed after Config.Timeout:
-// within that, those who have calls on it get their answers or look for another one. It reports false if Conn does not
-// return old any more, since somebody else has found a better one; then conn stays the caller's. After Close it closes
+// within that, those who have calls on it get their answers or look for another one. It reports false if somebody else has
+// found a better one meanwhile, or within Config.Timeout; then conn stays the caller's. After Close it closes
 // conn.
 func (m *Members) Keep(url string, old, conn *grpc.ClientConn) bool {
 	normal, err := ParseAddress(url, m.secure)
