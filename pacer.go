@@ -42,10 +42,11 @@ func (p *pacer) reserveFirst(now int64) bool {
 }
 
 // more takes n further turns, for who opens several streams at a time. They are paid
-// for by who comes next.
+// for by who comes next, up to a second: lanes in good order must not stand in line for
+// long because of what others have had.
 func (p *pacer) more(now int64, n int) {
 	for range n {
-		p.all.take(now, allRate, forever)
+		p.all.take(now, allRate, time.Second)
 	}
 }
 

@@ -90,12 +90,13 @@ func (w *simWorld) calm(c *simCall) bool {
 }
 
 // calmCall bounds a call when nothing that concerns it is wrong. Two things take longer:
-// the follower proxy may come to a member again whose connection has gone dead, and a
+// the follower proxy may come to a member again whose connection has gone dead, which is
+// suspected after some round trips and left when a try has had its turn, and a
 // stream that is opened beside a dc-location in trouble shares its allowance.
 func (w *simWorld) calmCall() time.Duration {
 	d := simCalmCall + 4*w.plan.latency
 	if w.plan.proxy || w.plan.profile.onlyDC {
-		d += 400 * time.Millisecond
+		d += 400*time.Millisecond + patienceInRoundTrips*w.plan.latency
 	}
 	return d
 }
