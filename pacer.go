@@ -46,7 +46,7 @@ func (p *pacer) reserveFirst(now int64) bool {
 // long because of what others have had.
 func (p *pacer) more(now int64, n int) {
 	for range n {
-		p.all.take(now, allRate, time.Second)
+		p.all.take(now, allRate, maxTryWait)
 	}
 }
 

@@ -55,7 +55,8 @@ func foundAfter(t *testing.T, fault func(*tsotest.Server) error, outage time.Dur
 	return late
 }
 
-// With the follower proxy on a stream is one to each member; all of them count.
+// With the follower proxy on a stream is one to each member: ten of those a second at most,
+// so that lanes in good order do not stand in line for them.
 func TestFollowerProxyDoesNotStorm(t *testing.T) {
 	for _, members := range []int{3, 7} {
 		synctest.Test(t, func(t *testing.T) {
@@ -71,7 +72,7 @@ func TestFollowerProxyDoesNotStorm(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			later := s.Stats().Streams - before - first
 			require.LessOrEqual(t, first, uint64(50), "%d members", members)
-			require.LessOrEqual(t, later, uint64(100), "%d members", members)
+			require.LessOrEqual(t, later, uint64(100*members), "%d members", members)
 			s.Script(nil)
 			calls.stop()
 		})
