@@ -1,4 +1,4 @@
-// Package cli is what the commands of this project have in common: how they end.
+// Package cli is what the commands of this project have in common: how they end, and log.
 package cli
 
 import (
@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
+	"go.uber.org/zap"
 )
 
 // The exit codes of most commands.
@@ -47,4 +48,15 @@ func Refuse(name string, err error, usage string, stdout, stderr io.Writer) (cod
 func Fail(name string, err error, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "%s: %v\n", name, err)
 	return Failed
+}
+
+// Logger returns what writes a log to the file at path, or nowhere if that is empty.
+func Logger(path string) (*zap.Logger, error) {
+	if path == "" {
+		return zap.NewNop(), nil
+	}
+	cfg := zap.NewDevelopmentConfig()
+	cfg.OutputPaths = []string{path}
+	cfg.DisableStacktrace = true
+	return cfg.Build()
 }

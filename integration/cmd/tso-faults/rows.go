@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tsoring/tso/integration/cli"
 	"github.com/tsoring/tso/integration/faults"
 	"github.com/tsoring/tso/integration/pdcluster"
 )
@@ -22,7 +23,7 @@ func runRows(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 		}
 		return nil
 	}
-	log, err := logger(cfg.log)
+	log, err := cli.Logger(cfg.log)
 	if err != nil {
 		return err
 	}
@@ -67,16 +68,6 @@ func tell(w io.Writer, r *faults.Result) {
 	if missed := r.Missed(1, 0); missed != "" {
 		fmt.Fprintf(w, "    missed: %s\n", missed)
 	}
-}
-
-func logger(path string) (*zap.Logger, error) {
-	if path == "" {
-		return zap.NewNop(), nil
-	}
-	cfg := zap.NewDevelopmentConfig()
-	cfg.OutputPaths = []string{path}
-	cfg.DisableStacktrace = true
-	return cfg.Build()
 }
 
 // hospital keeps a cluster of each kind that is needed, for as long as rows need it.

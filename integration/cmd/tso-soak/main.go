@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"go.uber.org/zap"
 
 	"github.com/tsoring/tso/integration/cli"
 	"github.com/tsoring/tso/integration/pdcluster"
@@ -85,7 +84,7 @@ func flags(cfg *soak.Config, log *string) *pflag.FlagSet {
 
 // measure runs it on a cluster of its own.
 func measure(ctx context.Context, cfg soak.Config, log string) (verdict *soak.Verdict, err error) {
-	if cfg.Log, err = logger(log); err != nil {
+	if cfg.Log, err = cli.Logger(log); err != nil {
 		return nil, err
 	}
 	if cfg.Cluster, err = pdcluster.Start(ctx, pdcluster.Config{Members: 3, Fast: true, Paths: true}); err != nil {
@@ -96,14 +95,4 @@ func measure(ctx context.Context, cfg soak.Config, log string) (verdict *soak.Ve
 		err = fmt.Errorf("%w\n%s", err, cfg.Cluster.Logs())
 	}
 	return verdict, errors.Join(err, cfg.Cluster.Close())
-}
-
-func logger(path string) (*zap.Logger, error) {
-	if path == "" {
-		return zap.NewNop(), nil
-	}
-	cfg := zap.NewDevelopmentConfig()
-	cfg.OutputPaths = []string{path}
-	cfg.DisableStacktrace = true
-	return cfg.Build()
 }
