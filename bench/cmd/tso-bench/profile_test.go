@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tsoring/tso/integration/cli"
@@ -68,10 +69,14 @@ func TestRun_ServesLiveProfiles(t *testing.T) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, reader) }()
 	client := http.Client{Timeout: 10 * time.Second}
-	answer, err := client.Get(string(url.Find(out)) + "goroutine?debug=1")
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(text), "GetTS")
+	// The address is there before the load is, and a caller is now and then
+	// between two calls.
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		answer, err := client.Get(string(url.Find(out)) + "goroutine?debug=1")
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "GetTS")
+	}, 30*time.Second, 10*time.Millisecond)
 }
