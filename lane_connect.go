@@ -12,12 +12,13 @@ import (
 type attempt struct {
 	route
 	// over are the members that requests are to be spread over, nil if they are not.
-	// partial says that the stream does not go to all of them: some did not open one,
-	// or it has been tried out beside another one and goes to one.
-	over    []string
-	partial bool
-	cancel  context.CancelCauseFunc
-	stream  tsoStream // nil while it is being opened
+	// retry, if not 0, says that the stream does not go to all of them, and after how
+	// long to open one that does: some did not open theirs, or there were no turns for
+	// more than one, or it has been tried out beside another one.
+	over   []string
+	retry  time.Duration
+	cancel context.CancelCauseFunc
+	stream tsoStream // nil while it is being opened
 
 	// Of a stream that has been tried out beside another one: when it brought an
 	// answer, its connection if that is not the one for all, and which member the
@@ -37,6 +38,12 @@ type connection interface {
 
 // rescued reports whether the stream has been tried out beside another one.
 func (a *attempt) rescued() bool { return a.proved > 0 }
+
+// isSpread reports whether its stream goes to several members.
+func (a *attempt) isSpread() bool {
+	_, ok := a.stream.(*spreadStream)
+	return ok
+}
 
 // keep makes the connection of an attempt that is used the one for all, if need be.
 func (a *attempt) keep() {
@@ -58,12 +65,14 @@ func (a *attempt) drop(cause error) {
 func (l *lane) connect(ctx context.Context) (*attempt, error) {
 	a := l.takeProved()
 	if a == nil {
-		a = l.awaitTurn(ctx, l.env.pace.reserve(l.env.now(), l.failures > 1 && !l.hasNews()))
+		a = l.turn(ctx)
 	}
 	if a == nil {
 		a = &attempt{route: direct(l.env.target(l.dc)), over: l.spread()}
 		ctx, a.cancel = context.WithCancelCause(ctx)
-		l.env.pace.more(l.env.now(), len(a.over)-1)
+		if a.over != nil {
+			a.retry = l.env.pace.reserveSpread(l.env.now(), len(a.over)-1)
+		}
 	}
 	l.dialed.Store(a)
 	if better := l.takeProved(); better != nil {
@@ -87,25 +96,41 @@ func (l *lane) connect(ctx context.Context) (*attempt, error) {
 	return a, nil
 }
 
-// awaitTurn waits for d, or until a stream has proved itself or there are news.
-func (l *lane) awaitTurn(ctx context.Context, d time.Duration) *attempt {
+// turn waits until the lane may open a stream, or one has proved itself, which it
+// returns, or ctx has ended.
+func (l *lane) turn(ctx context.Context) *attempt {
+	again := l.failures > 1 && !l.hasNews()
+	for {
+		wait, ok := l.env.pace.reserve(l.env.now(), again)
+		a, now := l.awaitTurn(ctx, wait)
+		if ok || now || ctx.Err() != nil {
+			return a
+		}
+	}
+}
+
+// awaitTurn waits for d. It returns earlier, and true, when a stream has proved itself,
+// or there are news and a turn for those.
+func (l *lane) awaitTurn(ctx context.Context, d time.Duration) (a *attempt, now bool) {
 	if d <= 0 {
-		return nil
+		return nil, false
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		select {
-		case a := <-l.proved:
-			return l.stillGood(a)
+		case proved := <-l.proved:
+			if a = l.stillGood(proved); a != nil {
+				return a, true
+			}
 		case <-l.poke:
 			if l.hasNews() && l.env.pace.reserveFirst(l.env.now()) {
-				return nil
+				return nil, true
 			}
 		case <-timer.C:
-			return nil
+			return nil, false
 		case <-ctx.Done():
-			return nil
+			return nil, false
 		}
 	}
 }
@@ -140,7 +165,7 @@ func (l *lane) open(ctx context.Context, a *attempt) error {
 }
 
 func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
-	if a.over == nil {
+	if a.over == nil || a.retry > 0 {
 		return l.env.open(ctx, l.dc, a.route)
 	}
 	s, err := openSpread(ctx, a.target, a.over, func(ctx context.Context, r route) (tsoStream, error) {
@@ -149,6 +174,8 @@ func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.partial = len(s.streams) < len(a.over)
+	if len(s.streams) < len(a.over) {
+		a.retry = spreadRetry
+	}
 	return s, nil
 }

@@ -88,12 +88,12 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 		l.env.stats.cutOvers.Add(1)
 		l.env.log.Info("going on with a new connection", zap.String("dc-location", l.dc), zap.Stringer("route", a.route))
 	}
-	if a.partial {
-		again := time.AfterFunc(spreadRetry, func() { a.cancel(errMoved) })
+	if a.retry > 0 {
+		again := time.AfterFunc(a.retry, func() { a.cancel(errMoved) })
 		defer again.Stop()
 	}
 	l.rtt = roundTrip{}
-	f := newFlight(a.stream, a.via, a.over != nil && !a.rescued())
+	f := newFlight(a.stream, a.via, a.isSpread())
 	l.setCurrent(f)
 	l.takeSeat()
 	err = l.receive(f)

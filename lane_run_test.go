@@ -317,21 +317,6 @@ type endedStream struct{ *fakeStream }
 
 func (s endedStream) Send(uint32) error { return io.EOF }
 
-// Lanes whose member is gone use up what they may; one that has just lost its
-// stream does not wait for them.
-func TestLanesInTroubleDoNotHoldUpOthers(t *testing.T) {
-	var p pacer
-	now := int64(0)
-	for range 1000 {
-		p.reserve(now, true)
-	}
-	require.NotZero(t, p.reserve(now, true))
-	for range firstRate.burst {
-		require.Zero(t, p.reserve(now, false))
-	}
-	require.NotZero(t, p.reserve(now, false))
-}
-
 // Bad answers, and then a server that is gone: what has nothing to do with bad
 // answers is waited out.
 func TestOnlyBadAnswersSurfaceAfterThree(t *testing.T) {

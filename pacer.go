@@ -6,32 +6,43 @@ import (
 )
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
-// fewer than 10 a second; beside these, 20 at once and then 10 a second where they ask
-// other members who serves, and 30 at once and then 20 a second of the one that PD is
-// about to elect. A lane that fails again and again draws on one allowance only, so that
-// dc-locations in trouble do not hold up the others when those need a stream.
+// fewer than 10 a second. Beside these, where they ask members who serves, each lane has
+// 20 at once and then 10 a second, all lanes together 60 and 30, and who PD is about to
+// elect is asked 30 times at once and then 20 a second.
+//
+// A lane that fails again and again draws on one allowance only, so that dc-locations in
+// trouble do not hold up the others when those need a stream. For the same reason, what a
+// stream over all members takes beyond one has an allowance of its own; where that is
+// used up, requests go to the leader alone for a while.
 type pacer struct {
 	first  allowance // for lanes that have just lost their stream
 	all    allowance // for everybody
-	asks   allowance // for tries on connections that are there
+	spread allowance // for streams over all members
+	asks   allowance // for tries of all lanes on connections that are there
 	likely allowance // for such tries of who is about to be elected
 }
 
 var (
 	firstRate  = rate{burst: 12, interval: 400 * time.Millisecond}
 	allRate    = rate{burst: 28, interval: 150 * time.Millisecond}
-	askRate    = rate{burst: 20, interval: 100 * time.Millisecond}
+	spreadRate = rate{burst: 30, interval: 1500 * time.Millisecond}
+	askRate    = rate{burst: 60, interval: 33 * time.Millisecond}
+	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
 	likelyRate = rate{burst: 30, interval: 50 * time.Millisecond}
 )
 
 // reserve takes a turn, and returns how long to wait for it. again says that the
-// lane's last stream has brought nothing either.
-func (p *pacer) reserve(now int64, again bool) time.Duration {
-	if !again && p.reserveFirst(now) {
-		return 0
+// lane's last stream has brought nothing either: if the line is long it takes none, and
+// returns false and after how long to ask again. So lanes that need a stream for the first
+// time find a short line, however many others are in trouble.
+func (p *pacer) reserve(now int64, again bool) (wait time.Duration, ok bool) {
+	if again {
+		return p.all.take(now, allRate, maxTryWait)
 	}
-	wait, _ := p.all.take(now, allRate, forever)
-	return wait
+	if p.reserveFirst(now) {
+		return 0, true
+	}
+	return p.all.take(now, allRate, forever)
 }
 
 // reserveFirst takes a turn of those for lanes that have just lost their stream, if
@@ -41,13 +52,12 @@ func (p *pacer) reserveFirst(now int64) bool {
 	return ok
 }
 
-// more takes n further turns, for who opens several streams at a time. They are paid
-// for by who comes next, up to a second: lanes in good order must not stand in line for
-// long because of what others have had.
-func (p *pacer) more(now int64, n int) {
-	for range n {
-		p.all.take(now, allRate, maxTryWait)
-	}
+// reserveSpread takes n turns at once, for who opens that many streams beside the one
+// that it has a turn for. If there are not enough it takes none, and returns how long
+// that will be so.
+func (p *pacer) reserveSpread(now int64, n int) (wait time.Duration) {
+	wait, _ = p.spread.takeSome(now, min(n, spreadRate.burst), spreadRate, 0)
+	return wait
 }
 
 // maxTryWait is how long a try may wait for its turn. A lane that looks for another
@@ -61,15 +71,19 @@ const maxTryWait = 300 * time.Millisecond
 // there have turns of their own: to ask a member on one, and be told that it does not
 // serve, costs the member less than the list of members that a client without a leader
 // asks for meanwhile.
-func (p *pacer) reserveTry(now int64, t try) (wait time.Duration, ok bool) {
+// lane is what the lane has used of its own share of these.
+func (p *pacer) reserveTry(now int64, t try, lane *allowance) (wait time.Duration, ok bool) {
 	switch {
 	case t.fresh:
 		return p.all.take(now, allRate, maxTryWait)
 	case t.likely:
 		return p.likely.take(now, likelyRate, maxTryWait)
-	default:
-		return p.asks.take(now, askRate, maxTryWait)
 	}
+	if wait, ok = lane.take(now, laneRate, maxTryWait); !ok {
+		return wait, false
+	}
+	all, ok := p.asks.take(now, askRate, maxTryWait)
+	return max(wait, all), ok
 }
 
 // rate is burst events at once, and one each interval.
@@ -87,7 +101,12 @@ type allowance struct {
 // take takes the next turn and returns how long to wait for it. If that is longer than
 // most, it takes none and reports false.
 func (a *allowance) take(now int64, r rate, most time.Duration) (wait time.Duration, ok bool) {
-	tolerance := int64(r.burst-1) * int64(r.interval)
+	return a.takeSome(now, 1, r, most)
+}
+
+// takeSome is take for n turns, at most a burst, that are used together.
+func (a *allowance) takeSome(now int64, n int, r rate, most time.Duration) (wait time.Duration, ok bool) {
+	tolerance := int64(r.burst-n) * int64(r.interval)
 	for {
 		next := a.next.Load()
 		turn := max(next, now)
@@ -95,7 +114,7 @@ func (a *allowance) take(now int64, r rate, most time.Duration) (wait time.Durat
 		if wait > most {
 			return wait, false
 		}
-		if a.next.CompareAndSwap(next, turn+int64(r.interval)) {
+		if a.next.CompareAndSwap(next, turn+int64(n)*int64(r.interval)) {
 			return wait, true
 		}
 	}

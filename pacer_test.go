@@ -14,11 +14,75 @@ func TestPacer_TriesLeaveNoDebt(t *testing.T) {
 	second := int64(time.Second)
 	taken := 0
 	for now := int64(0); now < 60*second; now += second / 20 {
-		if wait, ok := p.reserveTry(now, try{fresh: true}); ok {
+		if wait, ok := p.reserveTry(now, try{fresh: true}, new(allowance)); ok {
 			require.LessOrEqual(t, wait, maxTryWait)
 			taken++
 		}
 	}
 	require.InDelta(t, 60*second/int64(allRate.interval)+int64(allRate.burst), taken, 5)
-	require.LessOrEqual(t, p.reserve(60*second, true), maxTryWait+allRate.interval)
+	wait, _ := p.reserve(60*second, true)
+	require.LessOrEqual(t, wait, maxTryWait+allRate.interval)
+}
+
+// Lanes in trouble together ask each at its own rate, as long as they are few, and all
+// together at a rate that a PD which is down can bear.
+func TestPacer_LanesHaveTheirOwnAsks(t *testing.T) {
+	for lanes, want := range map[int]int{
+		1:  perMinute(laneRate),
+		3:  3 * perMinute(laneRate),
+		32: perMinute(askRate),
+	} {
+		p, own := &pacer{}, make([]allowance, lanes)
+		taken := 0
+		for now := int64(0); now < int64(time.Minute); now += int64(10 * time.Millisecond) {
+			for i := range own {
+				if _, ok := p.reserveTry(now, try{}, &own[i]); ok {
+					taken++
+				}
+			}
+		}
+		require.InEpsilon(t, want, taken, 0.05, "%d lanes", lanes)
+	}
+}
+
+func perMinute(r rate) int { return r.burst + int(time.Minute/r.interval) }
+
+// A stream over all members takes all of its turns or none, so that it is never a
+// stream over some of them for want of turns.
+func TestPacer_SpreadsTakeAllOrNothing(t *testing.T) {
+	p := &pacer{}
+	for range spreadRate.burst / 6 {
+		require.Zero(t, p.reserveSpread(0, 6))
+	}
+	wait := p.reserveSpread(0, 6)
+	require.Equal(t, 6*spreadRate.interval, wait)
+	require.Equal(t, wait, p.reserveSpread(0, 6), "a turn was taken")
+	require.Equal(t, time.Millisecond, p.reserveSpread(int64(wait-time.Millisecond), 6))
+	require.Zero(t, p.reserveSpread(int64(wait), 6))
+	require.Zero(t, (&pacer{}).reserveSpread(0, 1000), "more members than turns")
+}
+
+// Lanes in trouble use up what they may. Those that have just lost their stream do not
+// wait for them, and when they are many, they find a short line.
+func TestPacer_LanesInTroubleDoNotHoldUpOthers(t *testing.T) {
+	p := &pacer{}
+	var next [32]int64 // when each lane in trouble asks again
+	now := int64(0)
+	for ; now < int64(10*time.Second); now += int64(time.Millisecond) {
+		for i := range next {
+			if now >= next[i] {
+				wait, _ := p.reserve(now, true)
+				next[i] = now + int64(wait)
+			}
+		}
+	}
+	_, ok := p.reserve(now, true)
+	require.False(t, ok)
+	for range firstRate.burst {
+		require.True(t, p.reserveFirst(now))
+	}
+	wait, ok := p.reserve(now, false)
+	require.True(t, ok)
+	require.NotZero(t, wait)
+	require.LessOrEqual(t, wait, maxTryWait+allRate.interval)
 }

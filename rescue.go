@@ -184,7 +184,7 @@ func (l *lane) win(s *suspicion, a *attempt) {
 
 // race tries one way, and reports if it has brought an answer before ctx ends.
 func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
-	wait, ok := l.env.pace.reserveTry(l.env.now(), t)
+	wait, ok := l.env.pace.reserveTry(l.env.now(), t, &l.asks)
 	if !ok {
 		return // there is another round soon
 	}
@@ -213,8 +213,10 @@ func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 	life, cancel := context.WithCancelCause(l.ctx)
 	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
-	over := l.spread()
-	a := &attempt{route: t.route, listed: l.env.target(l.dc), over: over, partial: over != nil, cancel: cancel}
+	a := &attempt{route: t.route, listed: l.env.target(l.dc), over: l.spread(), cancel: cancel}
+	if a.over != nil {
+		a.retry = spreadRetry
+	}
 	var err error
 	if t.fresh {
 		a.stream, a.conn, err = l.env.fresh(life, l.dc, t.route)
@@ -316,7 +318,7 @@ func (l *lane) tryHome(a *attempt) {
 	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
 	defer cancel()
 	way := try{route: direct(a.target), fresh: true}
-	wait, ok := l.env.pace.reserveTry(l.env.now(), way)
+	wait, ok := l.env.pace.reserveTry(l.env.now(), way, &l.asks)
 	if !ok {
 		return
 	}

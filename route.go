@@ -112,7 +112,7 @@ func (l *lane) outdated(a *attempt) bool {
 		return false
 	case target == a.target:
 		// The list has caught up: requests can be spread over its members.
-		return a.rescued() && a.partial && a.listed != target
+		return a.rescued() && a.retry > 0 && a.listed != target
 	default:
 		return true
 	}
