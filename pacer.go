@@ -8,7 +8,7 @@ import (
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
 // 20 at once and then 10 a second, all lanes together 60 and 30, and who PD is about to
-// elect is asked 30 times at once and then 20 a second.
+// elect is asked 60 times at once and then 20 a second.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
@@ -28,7 +28,7 @@ var (
 	spreadRate = rate{burst: 30, interval: 1500 * time.Millisecond}
 	askRate    = rate{burst: 60, interval: 33 * time.Millisecond}
 	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
-	likelyRate = rate{burst: 30, interval: 50 * time.Millisecond}
+	likelyRate = rate{burst: 60, interval: 50 * time.Millisecond}
 )
 
 // reserve takes a turn, and returns how long to wait for it. again says that the

@@ -38,8 +38,8 @@ func patienceFor(late int64, timeout time.Duration) int64 {
 }
 
 // The pauses between tries of the same route: short while they fail at once, because who
-// is refused finds out soon when he is not any more, and longer while they hang, such
-// that thousands of clients do no harm to a PD that is frozen.
+// is refused finds out soon when he is not any more, and longer while as many hang as
+// try.atOnce allows, such that thousands of clients do no harm to a PD that is frozen.
 const (
 	rescuePause  = 50 * time.Millisecond
 	hangingPause = time.Second
@@ -126,7 +126,7 @@ func (l *lane) rescue(s *suspicion) {
 	defer racing.Wait()
 	defer s.cancel()
 	won, ended := make(chan *attempt), make(chan route)
-	begun := make(map[route]int64) // of the tries that have not ended
+	hanging := make(map[route]unended)
 	next := time.NewTimer(0)
 	defer next.Stop()
 	began := l.env.now()
@@ -135,11 +135,11 @@ func (l *lane) rescue(s *suspicion) {
 		pause := l.roundPause(l.env.now() - began)
 		next.Reset(pause + rand.N(pause/4))
 		for _, t := range l.tries(round, s.conn.Load()) {
-			now := l.env.now()
-			if at, hangs := begun[t.route]; hangs && now-at < int64(hangingPause) {
+			now, others := l.env.now(), hanging[t.route]
+			if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
 				continue
 			}
-			begun[t.route] = now
+			hanging[t.route] = unended{tries: others.tries + 1, last: now}
 			racing.Go(func() {
 				l.race(s.ctx, t, won)
 				select {
@@ -151,7 +151,9 @@ func (l *lane) rescue(s *suspicion) {
 		for waiting := true; waiting; {
 			select {
 			case r := <-ended:
-				delete(begun, r)
+				others := hanging[r]
+				others.tries--
+				hanging[r] = others
 			case a := <-won:
 				l.win(s, a)
 			case <-next.C:
@@ -161,6 +163,13 @@ func (l *lane) rescue(s *suspicion) {
 			}
 		}
 	}
+}
+
+// unended are the tries of a route that have not come to an end: how many, and when the
+// last of them began.
+type unended struct {
+	tries int
+	last  int64
 }
 
 // roundPause returns how long after the last round of tries the next one comes, in a

@@ -34,6 +34,22 @@ type try struct {
 	likely bool // PD is about to elect the target
 }
 
+// atOnce returns how many tries of a route may be without an answer before the next one
+// waits for hangingPause. A PD that has just become the leader has requests which come
+// before its first timestamp is there sleep for 200 ms (getTS in pkg/tso/tso.go), while
+// one that comes a moment later is answered at once. A try that takes a connection is
+// alone, as that costs a server more, and one that is frozen the most.
+func (t try) atOnce() int {
+	switch {
+	case t.fresh:
+		return 1
+	case t.likely:
+		return 10
+	default:
+		return 4
+	}
+}
+
 // freshEvery is how often the member that the list names is tried on a connection of
 // its own although nobody doubts the one that there is: trouble seldom comes alone.
 const freshEvery = 4
