@@ -258,6 +258,36 @@ func TestLeaderIsFoundBeforeTheListNamesIt(t *testing.T) {
 	})
 }
 
+// PD sleeps for 200 ms over a request that comes while a new leader fetches its first
+// timestamp, and answers one that comes a moment later at once.
+func TestNewLeaderThatSleepsOverTheFirstQuestionIsAskedAgain(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(2))
+	c := newTestClient(t, s)
+	requireServed(t, c)
+	old := s.URL(0)
+	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
+		for _, m := range resp.Members {
+			if m.ClientUrls[0] == old {
+				resp.Leader = m
+			}
+		}
+		return nil
+	})
+	const sleep = 10 * time.Second
+	var asked atomic.Int64
+	s.Script(func(r tsotest.Request) tsotest.Reply {
+		if r.Member == 1 && asked.Add(1) == 1 {
+			return tsotest.Reply{Delay: sleep}
+		}
+		return tsotest.Reply{}
+	})
+	require.NoError(t, s.MoveLeader(1))
+	began := time.Now()
+	requireServed(t, c)
+	require.Less(t, time.Since(began), 800*time.Millisecond)
+	require.Greater(t, asked.Load(), int64(1), "somebody has slept")
+}
+
 func TestAllocatorIsFoundBeforeTheListNamesIt(t *testing.T) {
 	s := tsotest.New(t, tsotest.WithMembers(3), tsotest.WithDCs("dc-1"))
 	c := newTestClient(t, s)
