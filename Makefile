@@ -27,6 +27,7 @@ SEED ?=
 SEEDS ?= 10000
 START ?= 1
 TRIES ?= 1
+CALLS ?= 1000000
 export PD DC CALLERS DURATION
 
 .PHONY: help
@@ -84,6 +85,10 @@ ifeq ($(SEED),)
 else
 	go test -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.seeds 1 -simulate.start $(SEED) -simulate.tries $(TRIES)
 endif
+
+.PHONY: busy-order
+busy-order: ## Check the order of a million calls in a process that is busy now and then, and again over TLS: CALLS=1000000
+	cd integration && go test -count=1 -timeout 0 -v -run '^TestBusyProcess' . -busy.calls $(CALLS)
 
 .PHONY: stress
 stress: ## Repeat the concurrent tests under the race detector: COUNT=5

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"flag"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/tsoring/tso"
 )
+
+// busyCalls is for `make busy-order`.
+var busyCalls = flag.Int64("busy.calls", 150_000, "number of calls that each test of a busy process makes")
 
 // saturate keeps all processors of the process busy until the end of t, with a pause
 // now and then in which they are not.
@@ -42,11 +46,11 @@ func saturate(t *testing.T) {
 }
 
 // requireBusyService makes calls in a process that is saturated most of the time.
-func requireBusyService(t *testing.T, urls []string, security tso.SecurityOption, calls int64) {
+func requireBusyService(t *testing.T, urls []string, security tso.SecurityOption) {
 	t.Helper()
 	client := connect(t, urls, security)
 	saturate(t)
-	l := newLoad(calls)
+	l := newLoad(*busyCalls)
 	l.callers(32, client, global)
 	l.futures(4, 16, client, global)
 	r := l.wait()
@@ -59,10 +63,10 @@ func requireBusyService(t *testing.T, urls []string, security tso.SecurityOption
 }
 
 func TestBusyProcess_IsServedInOrder(t *testing.T) {
-	requireBusyService(t, oneNode.use(t).ClientURLs(), plain, 200_000)
+	requireBusyService(t, oneNode.use(t).ClientURLs(), plain)
 }
 
 func TestBusyProcess_IsServedInOrderOverTLS(t *testing.T) {
 	cluster := threeTLS.use(t)
-	requireBusyService(t, cluster.ClientURLs(), byPath(cluster.TLS), 100_000)
+	requireBusyService(t, cluster.ClientURLs(), byPath(cluster.TLS))
 }

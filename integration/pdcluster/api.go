@@ -14,13 +14,13 @@ import (
 // has stopped watching how that goes; a leader serves again some time later, and may
 // be the same, see [Cluster.WaitLeader].
 func (c *Cluster) Resign(ctx context.Context) error {
-	return c.command(ctx, "leader/resign")
+	return c.command(ctx, http.MethodPost, "leader/resign")
 }
 
 // TransferLeader asks the leader to hand its office to the member with the given
 // name. It returns as Resign does.
 func (c *Cluster) TransferLeader(ctx context.Context, name string) error {
-	return c.command(ctx, "leader/transfer/"+url.PathEscape(name))
+	return c.command(ctx, http.MethodPost, "leader/transfer/"+url.PathEscape(name))
 }
 
 // TransferAllocator moves the local allocator of a dc-location to a member. It
@@ -30,7 +30,7 @@ func (c *Cluster) TransferLeader(ctx context.Context, name string) error {
 // member of its own dc-location anyway, and PD refuses a command while another
 // move of that allocator is pending.
 func (c *Cluster) TransferAllocator(ctx context.Context, dc, memberName string) error {
-	return c.command(ctx, "tso/allocator/transfer/"+url.PathEscape(memberName)+
+	return c.command(ctx, http.MethodPost, "tso/allocator/transfer/"+url.PathEscape(memberName)+
 		"?dcLocation="+url.QueryEscape(dc))
 }
 
@@ -38,15 +38,15 @@ func (c *Cluster) TransferAllocator(ctx context.Context, dc, memberName string) 
 // election timeout. It may still end.
 const transferTooLong = "leader transfer took too long"
 
-// command posts to the leader itself: another member would pass the command on,
+// command asks the leader itself: another member would pass the command on,
 // but to where the leader advertises, through whatever proxy is there.
-func (c *Cluster) command(ctx context.Context, path string) error {
+func (c *Cluster) command(ctx context.Context, method, path string) error {
 	leader, err := c.Leader(ctx)
 	if err != nil {
 		return err
 	}
 	endpoint := leader.ClientURL + "/pd/api/v1/" + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(ctx, method, endpoint, strings.NewReader("{}"))
 	if err != nil {
 		return fmt.Errorf("pdcluster: %w", err)
 	}
@@ -61,7 +61,7 @@ func (c *Cluster) command(ctx context.Context, path string) error {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if resp.StatusCode != http.StatusOK && !bytes.Contains(body, []byte(transferTooLong)) {
-		return fmt.Errorf("pdcluster: POST %s: %s: %s", endpoint, resp.Status, strings.TrimSpace(string(body)))
+		return fmt.Errorf("pdcluster: %s %s: %s: %s", method, endpoint, resp.Status, strings.TrimSpace(string(body)))
 	}
 	return nil
 }

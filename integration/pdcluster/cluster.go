@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,9 +34,12 @@ type Cluster struct {
 	binary    string
 	dir       string
 	ports     *ports
-	members   []*Member
 	clusterID atomic.Uint64
 	close     func() error
+	flags     []string // of all servers
+
+	mu      sync.Mutex // held by Join and Remove, and while members is read
+	members []*Member  // guarded by mu after the start
 }
 
 // Start runs a cluster and waits until it serves: every member answers, and so
@@ -74,11 +78,11 @@ func start(ctx context.Context, cfg Config, binary string) (*Cluster, error) {
 }
 
 func (c *Cluster) run(ctx context.Context) error {
-	serverFlags, err := c.makeCredentials()
-	if err != nil {
+	var err error
+	if c.flags, err = c.makeCredentials(); err != nil {
 		return err
 	}
-	if err := c.makeMembers(serverFlags); err != nil {
+	if err := c.makeMembers(); err != nil {
 		return err
 	}
 	for _, m := range c.members {
@@ -119,7 +123,7 @@ func (c *Cluster) makeCredentials() ([]string, error) {
 
 // makeMembers decides on names, addresses and flags, and writes the
 // configuration files.
-func (c *Cluster) makeMembers(serverFlags []string) error {
+func (c *Cluster) makeMembers() error {
 	n := c.cfg.Members
 	var err error
 	if c.ports, err = reservePorts(2 * n); err != nil {
@@ -143,7 +147,7 @@ func (c *Cluster) makeMembers(serverFlags []string) error {
 		if m.Path != nil {
 			m.AdvertiseURL = c.cfg.scheme() + "://" + m.Path.Address()
 		}
-		m.args = append(serverFlags[:len(serverFlags):len(serverFlags)], m.flags(strings.Join(initial, ","))...)
+		m.args = append(slices.Clip(c.flags), m.flags("--initial-cluster="+strings.Join(initial, ","))...)
 		if err := m.writeConfig(c.cfg.toml(i)); err != nil {
 			return err
 		}
@@ -190,14 +194,16 @@ func (c *Cluster) newMember(i int) *Member {
 
 const advertiseFlag = "--advertise-client-urls="
 
-func (m *Member) flags(initialCluster string) []string {
+// flags returns the member's own flags; founding is the one that says how it gets into
+// its cluster.
+func (m *Member) flags(founding string) []string {
 	return []string{
 		"--name=" + m.Name,
 		"--data-dir=" + filepath.Join(m.dir, "data"),
 		"--client-urls=" + m.ClientURL,
 		advertiseFlag + m.AdvertiseURL,
 		"--peer-urls=" + m.PeerURL,
-		"--initial-cluster=" + initialCluster,
+		founding,
 		"--log-file=" + m.LogPath,
 		"--config=" + m.configPath(),
 	}
@@ -219,7 +225,7 @@ func (m *Member) writeConfig(content string) error {
 // serving returns nil if every member answers and every kind of timestamp can
 // be had.
 func (c *Cluster) serving(ctx context.Context) error {
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		if err := m.serving(ctx); err != nil {
 			return err
 		}
@@ -233,13 +239,14 @@ func (c *Cluster) serving(ctx context.Context) error {
 func (c *Cluster) Close() error { return c.close() }
 
 func (c *Cluster) closeOnce() error {
-	errs := make([]error, len(c.members))
+	members := c.Members()
+	errs := make([]error, len(members))
 	var all sync.WaitGroup
-	for i, m := range c.members {
+	for i, m := range members {
 		all.Go(func() { errs[i] = m.close() })
 	}
 	all.Wait()
-	for _, m := range c.members {
+	for _, m := range members {
 		if m.Path != nil {
 			m.Path.Close()
 		}
@@ -248,14 +255,16 @@ func (c *Cluster) closeOnce() error {
 	return errors.Join(errors.Join(errs...), os.RemoveAll(c.dir))
 }
 
-// Members returns the members, pd1 first.
+// Members returns the members in the order in which they were added, pd1 first.
 func (c *Cluster) Members() []*Member {
-	return append([]*Member(nil), c.members...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.members)
 }
 
 // Member returns the member with the given name, or nil.
 func (c *Cluster) Member(name string) *Member {
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		if m.Name == name {
 			return m
 		}
@@ -267,7 +276,7 @@ func (c *Cluster) Member(name string) *Member {
 // advertise.
 func (c *Cluster) ClientURLs() []string {
 	var urls []string
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		urls = append(urls, strings.Split(m.AdvertiseURL, ",")...)
 	}
 	return urls
@@ -277,12 +286,13 @@ func (c *Cluster) ClientURLs() []string {
 // until a leader serves.
 func (c *Cluster) RestartAll(ctx context.Context) error {
 	var all sync.WaitGroup
-	errs := make([]error, len(c.members))
-	for i, m := range c.members {
+	members := c.Members()
+	errs := make([]error, len(members))
+	for i, m := range members {
 		all.Go(func() { errs[i] = m.Kill() })
 	}
 	all.Wait()
-	for _, m := range c.members {
+	for _, m := range members {
 		errs = append(errs, m.Launch())
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -295,7 +305,7 @@ func (c *Cluster) RestartAll(ctx context.Context) error {
 // Logs returns the ends of all members' logs.
 func (c *Cluster) Logs() string {
 	var b strings.Builder
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		b.WriteString(m.logs())
 	}
 	return b.String()

@@ -31,8 +31,9 @@ func (c *Cluster) leader(ctx context.Context) (*Member, *pdpb.GetMembersResponse
 		member *Member
 		resp   *pdpb.GetMembersResponse
 	}
-	claims := make(chan claim, len(c.members))
-	for _, m := range c.members {
+	members := c.Members()
+	claims := make(chan claim, len(members))
+	for _, m := range members {
 		all.Go(func() {
 			resp, err := m.members(ctx)
 			if err != nil || resp.GetLeader().GetName() != m.Name {
@@ -41,7 +42,7 @@ func (c *Cluster) leader(ctx context.Context) (*Member, *pdpb.GetMembersResponse
 			claims <- claim{m, resp}
 		})
 	}
-	for range c.members {
+	for range members {
 		if claim := <-claims; claim.resp != nil {
 			return claim.member, claim.resp, nil
 		}
@@ -75,15 +76,16 @@ func (c *Cluster) waitLeader(ctx context.Context, wanted func(*Member) bool) (*M
 		leader *Member
 		err    error
 	}
-	outcomes := make(chan outcome, len(c.members))
-	for _, m := range c.members {
+	members := c.Members()
+	outcomes := make(chan outcome, len(members))
+	for _, m := range members {
 		all.Go(func() {
 			err := poll(ctx, func(ctx context.Context) error { return m.leads(ctx, wanted) })
 			outcomes <- outcome{m, err}
 		})
 	}
 	errs := []error{errors.New("pdcluster: wait for a leader")}
-	for range c.members {
+	for range members {
 		o := <-outcomes
 		if o.err == nil {
 			return o.leader, nil
@@ -157,7 +159,7 @@ func (c *Cluster) timestamps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		if m.DC == "" {
 			continue
 		}

@@ -40,7 +40,7 @@ func (c *Cluster) Watch(dc string, interval time.Duration, clock func() int64) (
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Watch{cluster: c, dc: dc, clock: clock, cancel: cancel}
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		conn, err := m.dial(grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: interval, Multiplier: 1, MaxDelay: interval},
 			MinConnectTimeout: time.Second,
