@@ -161,7 +161,8 @@ const (
 	// together. That relieves a leader which serves thousands of clients, and costs
 	// each call a hop; only one RPC is under way at a time. The default is false.
 	// A member that cannot be reached is left out for a minute; while one that can does
-	// not answer, the leader is asked alone, for a minute at a time.
+	// not answer, the leader is asked alone, for a minute at a time. So it is, for some
+	// seconds, when streams have broken many times in a row.
 	EnableTSOFollowerProxy
 	// TSOClientRPCConcurrency bounds how many RPCs may be under way for a
 	// dc-location, an int of at least 1; more than 64, the default, means 64.

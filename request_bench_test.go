@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -50,5 +51,41 @@ func callWith(tb testing.TB, l *lane, pool *requestPool, ctx context.Context) {
 	}
 	if _, _, err := r.Wait(); err != nil {
 		tb.Error(err)
+	}
+}
+
+// BenchmarkParkAndWake is the floor of a call of one of many callers: goroutines that
+// sleep, each on a channel of its own, and one that wakes them in turn once all do.
+// There is no queue, no batch and no network.
+func BenchmarkParkAndWake(b *testing.B) {
+	for _, callers := range []int{64, 512, 4096} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			var wakes []chan struct{}
+			for range callers {
+				wakes = append(wakes, make(chan struct{}, 1))
+			}
+			rounds := (b.N + callers - 1) / callers
+			var asleep atomic.Int64
+			all := make(chan struct{})
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for _, wake := range wakes {
+				wg.Go(func() {
+					for range rounds {
+						if asleep.Add(1)%int64(callers) == 0 {
+							all <- struct{}{}
+						}
+						<-wake
+					}
+				})
+			}
+			for range rounds {
+				<-all
+				for _, wake := range wakes {
+					wake <- struct{}{}
+				}
+			}
+			wg.Wait()
+		})
 	}
 }
