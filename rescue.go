@@ -125,8 +125,8 @@ func (l *lane) rescue(s *suspicion) {
 	var racing sync.WaitGroup
 	defer racing.Wait()
 	defer s.cancel()
-	won, ended := make(chan *attempt), make(chan try)
-	hanging := make(map[try]unended)
+	won, ended := make(chan *attempt), make(chan route)
+	hanging := make(map[route]unended)
 	next := time.NewTimer(0)
 	defer next.Stop()
 	began := l.env.now()
@@ -135,25 +135,25 @@ func (l *lane) rescue(s *suspicion) {
 		pause := l.roundPause(l.env.now() - began)
 		next.Reset(pause + rand.N(pause/4))
 		for _, t := range l.tries(round, s.conn.Load()) {
-			now, others := l.env.now(), hanging[t]
+			now, others := l.env.now(), hanging[t.route]
 			if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
 				continue
 			}
-			hanging[t] = unended{tries: others.tries + 1, last: now}
+			hanging[t.route] = unended{tries: others.tries + 1, last: now}
 			racing.Go(func() {
 				l.race(s.ctx, t, won)
 				select {
-				case ended <- t:
+				case ended <- t.route:
 				case <-s.ctx.Done():
 				}
 			})
 		}
 		for waiting := true; waiting; {
 			select {
-			case t := <-ended:
-				others := hanging[t]
+			case r := <-ended:
+				others := hanging[r]
 				others.tries--
-				hanging[t] = others
+				hanging[r] = others
 			case a := <-won:
 				l.win(s, a)
 			case <-next.C:
@@ -165,8 +165,8 @@ func (l *lane) rescue(s *suspicion) {
 	}
 }
 
-// unended are the tries of one kind and route that have not come to an end: how many, and
-// when the last of them began.
+// unended are the tries of a route that have not come to an end: how many, and when the
+// last of them began.
 type unended struct {
 	tries int
 	last  int64

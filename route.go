@@ -34,7 +34,7 @@ type try struct {
 	likely bool // PD is about to elect the target
 }
 
-// atOnce returns how many tries like t may be without an answer before the next one
+// atOnce returns how many tries of a route may be without an answer before the next one
 // waits for hangingPause. A PD that has just become the leader has requests which come
 // before its first timestamp is there sleep for 200 ms (getTS in pkg/tso/tso.go), while
 // one that comes a moment later is answered at once. A try that takes a connection is
