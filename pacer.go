@@ -67,11 +67,11 @@ func (p *pacer) reserveSpread(now int64, n int) (wait time.Duration) {
 const maxTryWait = 300 * time.Millisecond
 
 // reserveTry takes a turn for one of several tries, and returns how long to wait for
-// it, or false if that is too long: then none is taken. Tries on connections that are
+// it, or false if that is too long. Tries on connections that are
 // there have turns of their own: to ask a member on one, and be told that it does not
 // serve, costs the member less than the list of members that a client without a leader
-// asks for meanwhile.
-// lane is what the lane has used of its own share of these.
+// asks for meanwhile. lane is what the lane has used of its own share of these; a turn of
+// it is lost where the lanes together have used up theirs.
 func (p *pacer) reserveTry(now int64, t try, lane *allowance) (wait time.Duration, ok bool) {
 	switch {
 	case t.fresh:
