@@ -234,19 +234,24 @@ func TestCallsWaitForAPathThatIsCut(t *testing.T) {
 	})
 }
 
-func TestLeaderIsFoundBeforeTheListNamesIt(t *testing.T) {
-	s := tsotest.New(t, tsotest.WithMembers(3))
-	c := newTestClient(t, s)
-	requireServed(t, c)
-	old := s.URL(0)
+// listsName has all lists of members name the one at url as the leader.
+func listsName(s *tsotest.Server, url string) {
 	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
 		for _, m := range resp.Members {
-			if m.ClientUrls[0] == old {
+			if m.ClientUrls[0] == url {
 				resp.Leader = m
 			}
 		}
 		return nil
 	})
+}
+
+func TestLeaderIsFoundBeforeTheListNamesIt(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithMembers(3))
+	c := newTestClient(t, s)
+	requireServed(t, c)
+	old := s.URL(0)
+	listsName(s, old)
 	underLoad(t, c, func() {
 		require.NoError(t, s.MoveLeader(2))
 		requireServed(t, c)
@@ -264,15 +269,7 @@ func TestNewLeaderThatSleepsOverTheFirstQuestionIsAskedAgain(t *testing.T) {
 	s := tsotest.New(t, tsotest.WithMembers(2))
 	c := newTestClient(t, s)
 	requireServed(t, c)
-	old := s.URL(0)
-	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
-		for _, m := range resp.Members {
-			if m.ClientUrls[0] == old {
-				resp.Leader = m
-			}
-		}
-		return nil
-	})
+	listsName(s, s.URL(0))
 	const sleep = 10 * time.Second
 	var asked atomic.Int64
 	s.Script(func(r tsotest.Request) tsotest.Reply {

@@ -65,8 +65,8 @@ func TestPublish_ReplacesOnlyWhatChanged(t *testing.T) {
 func TestReservePorts_NoneTwice(t *testing.T) {
 	seen := make(map[int]bool)
 	for range 10 {
-		p, err := reservePorts(6)
-		require.NoError(t, err)
+		p := new(ports)
+		require.NoError(t, p.reserve(6))
 		defer p.release()
 		for _, n := range p.numbers {
 			require.False(t, seen[n])

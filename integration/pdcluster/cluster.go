@@ -125,8 +125,7 @@ func (c *Cluster) makeCredentials() ([]string, error) {
 // configuration files.
 func (c *Cluster) makeMembers() error {
 	n := c.cfg.Members
-	var err error
-	if c.ports, err = reservePorts(2 * n); err != nil {
+	if err := c.ports.reserve(2 * n); err != nil {
 		return err
 	}
 	clientURLs, initial := make([]string, n), make([]string, n)
@@ -135,47 +134,39 @@ func (c *Cluster) makeMembers() error {
 		c.members = append(c.members, m)
 		clientURLs[i], initial[i] = m.ClientURL, m.Name+"="+m.PeerURL
 	}
-	if err := c.makePaths(); err != nil {
-		return err
-	}
 	advertised, err := c.cfg.advertised(clientURLs)
 	if err != nil {
 		return err
 	}
 	for i, m := range c.members {
 		m.AdvertiseURL = advertised[i]
-		if m.Path != nil {
-			m.AdvertiseURL = c.cfg.scheme() + "://" + m.Path.Address()
-		}
-		m.args = append(slices.Clip(c.flags), m.flags("--initial-cluster="+strings.Join(initial, ","))...)
-		if err := m.writeConfig(c.cfg.toml(i)); err != nil {
+		if err := c.prepare(m, i, "--initial-cluster="+strings.Join(initial, ",")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// makePaths puts a path in front of each member, if they are wanted.
-func (c *Cluster) makePaths() error {
-	if !c.cfg.Paths {
-		return nil
-	}
-	for _, m := range c.members {
-		var err error
-		if m.Path, err = c.newPath(m); err != nil {
+// prepare makes what the process of the i-th member needs; founding as in flags.
+func (c *Cluster) prepare(m *Member, i int, founding string) error {
+	if c.cfg.Paths {
+		if err := m.usePath(); err != nil {
 			return err
 		}
 	}
-	return nil
+	m.args = append(slices.Clip(c.flags), m.flags(founding)...)
+	return m.writeConfig(c.cfg.toml(i))
 }
 
-// newPath returns a path to where m listens.
-func (c *Cluster) newPath(m *Member) (*pdpath.Path, error) {
-	path, err := pdpath.New(strings.TrimPrefix(m.ClientURL, c.cfg.scheme()+"://"))
+// usePath puts a new path in front of where m listens, and has m advertise it.
+func (m *Member) usePath() error {
+	scheme := m.cluster.cfg.scheme() + "://"
+	path, err := pdpath.New(strings.TrimPrefix(m.ClientURL, scheme))
 	if err != nil {
-		return nil, fmt.Errorf("pdcluster: %w", err)
+		return fmt.Errorf("pdcluster: %w", err)
 	}
-	return path, nil
+	m.Path, m.AdvertiseURL = path, scheme+path.Address()
+	return nil
 }
 
 func (c *Cluster) newMember(i int) *Member {

@@ -38,24 +38,14 @@ func (c *Cluster) addMember() (*Member, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	join := "--join=" + c.members[0].ClientURL
-	more, err := reservePorts(2)
-	if err != nil {
+	number := len(c.ports.numbers) / 2
+	if err := c.ports.reserve(2); err != nil {
 		return nil, err
 	}
-	number := len(c.ports.numbers) / 2
-	c.ports.numbers = append(c.ports.numbers, more.numbers...)
-	c.ports.unlocks = append(c.ports.unlocks, more.unlocks...)
 	m := c.newMember(number)
 	m.AdvertiseURL = m.ClientURL
-	if c.cfg.Paths {
-		if m.Path, err = c.newPath(m); err != nil {
-			return nil, err
-		}
-		m.AdvertiseURL = c.cfg.scheme() + "://" + m.Path.Address()
-	}
-	m.args = append(slices.Clip(c.flags), m.flags(join)...)
 	c.members = append(c.members, m)
-	return m, m.writeConfig(c.cfg.toml(number))
+	return m, c.prepare(m, number, join)
 }
 
 // Remove takes a member out of the cluster for good: PD is told, as soon as etcd allows

@@ -26,24 +26,23 @@ type ports struct {
 	unlocks []func()
 }
 
-// reservePorts reserves n free ports.
-func reservePorts(n int) (*ports, error) {
+// reserve adds n free ports. Those that it has found before it fails are the cluster's
+// until release, too.
+func (p *ports) reserve(n int) error {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tso-pdcluster-ports-%d", os.Getuid()))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("pdcluster: %w", err)
+		return fmt.Errorf("pdcluster: %w", err)
 	}
-	p := new(ports)
+	wanted := len(p.numbers) + n
 	for _, offset := range rand.Perm(portMax - portMin) {
-		if len(p.numbers) == n {
-			return p, nil
+		if len(p.numbers) == wanted {
+			return nil
 		}
 		if err := p.try(dir, portMin+offset); err != nil {
-			p.release()
-			return nil, err
+			return err
 		}
 	}
-	p.release()
-	return nil, errors.New("pdcluster: no free ports left")
+	return errors.New("pdcluster: no free ports left")
 }
 
 // try adds a port if nobody has reserved it and nobody listens on it.

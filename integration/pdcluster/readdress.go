@@ -16,12 +16,11 @@ func (m *Member) Readdress(ctx context.Context) error {
 	if err := m.Terminate(); err != nil {
 		return err
 	}
-	path, err := m.cluster.newPath(m)
-	if err != nil {
+	before := m.Path
+	if err := m.usePath(); err != nil {
 		return err
 	}
-	m.Path.Close()
-	m.Path, m.AdvertiseURL = path, m.cluster.cfg.scheme()+"://"+path.Address()
+	before.Close()
 	m.mu.Lock()
 	for i, arg := range m.args {
 		if strings.HasPrefix(arg, advertiseFlag) {
