@@ -160,6 +160,7 @@ type lane struct {
 	stop   context.CancelFunc // ends it
 	poke   chan struct{}      // wakes the run goroutine from its back-off
 	alarm  chan struct{}      // wakes the watch goroutine
+	wide   chan struct{}      // wakes the widen goroutine
 	proved chan *attempt      // a stream that is better than the one there is
 	dialed atomic.Pointer[attempt]
 
@@ -226,6 +227,7 @@ func newLane(dc string, env *laneEnv) *lane {
 	l.drain = l.ring.Drain
 	l.patience.Store(int64(minPatience))
 	l.alarm = make(chan struct{}, 1)
+	l.wide = make(chan struct{}, 1)
 	l.proved = make(chan *attempt, 1)
 	l.room.init()
 	l.tickTimer.Init(env.wheel, l.onTick)

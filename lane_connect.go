@@ -11,12 +11,8 @@ import (
 // attempt is a stream that is being opened, or is open, and where it leads to.
 type attempt struct {
 	route
-	// over are the members that requests are to be spread over, nil if they are not.
-	// retry, if not 0, says that the stream does not go to all of them, and after how
-	// long to open one that does: some did not open theirs, or there were no turns for
-	// more than one, or it has been tried out beside another one.
+	// over are the members that requests are spread over, nil if all go to via.
 	over   []string
-	retry  time.Duration
 	cancel context.CancelCauseFunc
 	stream tsoStream // nil while it is being opened
 
@@ -39,10 +35,12 @@ type connection interface {
 // rescued reports whether the stream has been tried out beside another one.
 func (a *attempt) rescued() bool { return a.proved > 0 }
 
-// isSpread reports whether its stream goes to several members.
-func (a *attempt) isSpread() bool {
-	_, ok := a.stream.(*spreadStream)
-	return ok
+// members are those that its requests go to.
+func (a *attempt) members() []string {
+	if a.over == nil {
+		return []string{a.via}
+	}
+	return a.over
 }
 
 // keep makes the connection of an attempt that is used the one for all, if need be.
@@ -68,11 +66,8 @@ func (l *lane) connect(ctx context.Context) (*attempt, error) {
 		a = l.turn(ctx)
 	}
 	if a == nil {
-		a = &attempt{route: direct(l.env.target(l.dc)), over: l.spread()}
+		a = &attempt{route: direct(l.env.target(l.dc))}
 		ctx, a.cancel = context.WithCancelCause(ctx)
-		if a.over != nil {
-			a.retry = l.env.pace.reserveSpread(l.env.now(), len(a.over)-1)
-		}
 	}
 	l.dialed.Store(a)
 	if better := l.takeProved(); better != nil {
@@ -80,6 +75,7 @@ func (l *lane) connect(ctx context.Context) (*attempt, error) {
 		a = better
 		l.dialed.Store(a)
 	}
+	l.mayWiden()
 	if a.target == "" || l.outdated(a) {
 		// The members have changed, and membersChanged may have looked at the
 		// attempt before this one.
@@ -146,13 +142,9 @@ func (l *lane) hasNews() bool {
 // tried beside it.
 func (l *lane) open(ctx context.Context, a *attempt) error {
 	late := time.AfterFunc(l.env.timeout, func() { a.cancel(errDialTimeout) })
-	patience := minPatience
-	if a.over != nil {
-		patience += spreadGrace // by when members that do not answer have been left out
-	}
-	slow := time.AfterFunc(patience, func() { l.suspect(true) })
+	slow := time.AfterFunc(minPatience, func() { l.suspect(true) })
 	defer slow.Stop()
-	stream, err := l.openStream(ctx, a)
+	stream, err := l.env.open(ctx, l.dc, a.route)
 	if !late.Stop() && err == nil {
 		stream.Close(errDialTimeout)
 		return errDialTimeout
@@ -162,20 +154,4 @@ func (l *lane) open(ctx context.Context, a *attempt) error {
 	}
 	a.stream = stream
 	return err
-}
-
-func (l *lane) openStream(ctx context.Context, a *attempt) (tsoStream, error) {
-	if a.over == nil || a.retry > 0 {
-		return l.env.open(ctx, l.dc, a.route)
-	}
-	s, err := openSpread(ctx, a.target, a.over, func(ctx context.Context, r route) (tsoStream, error) {
-		return l.env.open(ctx, l.dc, r)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(s.streams) < len(a.over) {
-		a.retry = spreadRetry
-	}
-	return s, nil
 }

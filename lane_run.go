@@ -51,6 +51,9 @@ func (l *lane) run() {
 	ctx := l.ctx
 	var beside sync.WaitGroup
 	beside.Go(l.watch)
+	if l.dc == globalDC {
+		beside.Go(l.widen)
+	}
 	if l.env.forwarding {
 		beside.Go(l.patrol)
 	}
@@ -85,15 +88,10 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	l.env.stats.streams.Add(1)
 	if a.rescued() {
 		a.keep()
-		l.env.stats.cutOvers.Add(1)
-		l.env.log.Info("going on with a new connection", zap.String("dc-location", l.dc), zap.Stringer("route", a.route))
-	}
-	if a.retry > 0 {
-		again := time.AfterFunc(a.retry, func() { a.cancel(errMoved) })
-		defer again.Stop()
+		l.tellCutOver(a)
 	}
 	l.rtt = roundTrip{}
-	f := newFlight(a.stream, a.via, a.isSpread())
+	f := newFlight(a.stream, a.via, a.over != nil)
 	l.setCurrent(f)
 	l.takeSeat()
 	err = l.receive(f)
@@ -101,6 +99,15 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	a.stream.Close(err)
 	l.takeSeat() // takes back what was in flight
 	return err
+}
+
+func (l *lane) tellCutOver(a *attempt) {
+	if a.over != nil {
+		l.env.log.Info("spreading requests over members", zap.String("target", a.target), zap.Strings("members", a.over))
+		return
+	}
+	l.env.stats.cutOvers.Add(1)
+	l.env.log.Info("going on with a new connection", zap.String("dc-location", l.dc), zap.Stringer("route", a.route))
 }
 
 // receive deals with one answer after another, until the stream ends or brings
@@ -319,6 +326,7 @@ func (l *lane) membersChanged() {
 	if a := l.dialed.Load(); a != nil && l.outdated(a) {
 		a.cancel(errMoved)
 	}
+	l.mayWiden()
 	select {
 	case l.poke <- struct{}{}:
 	default:

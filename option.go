@@ -160,9 +160,10 @@ const (
 	// all members, which pass them on to the leader and put those of many clients
 	// together. That relieves a leader which serves thousands of clients, and costs
 	// each call a hop; only one RPC is under way at a time. The default is false.
-	// A member that cannot be reached is left out for a minute; while one that can does
-	// not answer, the leader is asked alone, for a minute at a time. So it is, for some
-	// seconds, when streams have broken many times in a row.
+	// Requests go to the leader alone until each of the others has answered one of
+	// nobody's, and for some seconds when streams have broken many times in a row. A
+	// member that does not answer within the RPC timeout is left out, and tried again
+	// ever less often, once a minute at last.
 	EnableTSOFollowerProxy
 	// TSOClientRPCConcurrency bounds how many RPCs may be under way for a
 	// dc-location, an int of at least 1; more than 64, the default, means 64.

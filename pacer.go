@@ -12,8 +12,8 @@ import (
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
-// stream over all members takes beyond one has an allowance of its own; where that is
-// used up, requests go to the leader alone for a while.
+// stream over all members takes has an allowance of its own; where that is used up,
+// requests go to the leader alone for a while.
 type pacer struct {
 	first  allowance // for lanes that have just lost their stream
 	all    allowance // for everybody
@@ -52,8 +52,7 @@ func (p *pacer) reserveFirst(now int64) bool {
 	return ok
 }
 
-// reserveSpread takes n turns at once, for who opens that many streams beside the one
-// that it has a turn for. If there are not enough it takes none, and returns how long
+// reserveSpread takes n turns at once, for who opens that many streams. If there are not enough it takes none, and returns how long
 // that will be so.
 func (p *pacer) reserveSpread(now int64, n int) (wait time.Duration) {
 	wait, _ = p.spread.takeSome(now, min(n, spreadRate.burst), spreadRate, 0)

@@ -222,10 +222,7 @@ func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 	life, cancel := context.WithCancelCause(l.ctx)
 	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
-	a := &attempt{route: t.route, listed: l.env.target(l.dc), over: l.spread(), cancel: cancel}
-	if a.over != nil {
-		a.retry = spreadRetry
-	}
+	a := &attempt{route: t.route, listed: l.env.target(l.dc), cancel: cancel}
 	var err error
 	if t.fresh {
 		a.stream, a.conn, err = l.env.fresh(life, l.dc, t.route)

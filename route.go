@@ -108,10 +108,11 @@ func (l *lane) spread() []string {
 	if l.dc != globalDC || !l.env.proxy.Load() {
 		return nil
 	}
-	if all := l.env.members(); len(all) > 1 {
-		return all
+	all := slices.Compact(slices.Sorted(slices.Values(l.env.members())))
+	if len(all) < 2 {
+		return nil
 	}
-	return nil
+	return all
 }
 
 // outdated reports whether a leads where the lane should not go any more.
@@ -122,14 +123,11 @@ func (l *lane) spread() []string {
 func (l *lane) outdated(a *attempt) bool {
 	target := l.env.target(l.dc)
 	switch {
-	case !slices.Equal(a.over, l.spread()):
+	case a.over != nil && l.spread() == nil:
 		return true
 	case target == "" || a.rescued() && target == a.listed:
 		return false
-	case target == a.target:
-		// The list has caught up: requests can be spread over its members.
-		return a.rescued() && a.retry > 0 && a.listed != target
 	default:
-		return true
+		return target != a.target
 	}
 }

@@ -90,8 +90,8 @@ func (w *simWorld) calm(c *simCall) bool {
 }
 
 // calmCall bounds a call when nothing that concerns it is wrong. Two things take longer:
-// the follower proxy may come to a member again whose connection has gone dead, which is
-// suspected after some round trips and left when a try has had its turn, and a
+// with the follower proxy, a connection that has gone dead is noticed only when a request
+// is sent on it again, after a patience that late answers may have made longer; and a
 // stream that is opened beside a dc-location in trouble shares its allowance.
 func (w *simWorld) calmCall() time.Duration {
 	d := simCalmCall + 4*w.plan.latency

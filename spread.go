@@ -2,20 +2,11 @@ package tso
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/tsoring/tso/internal/wire"
 )
-
-// spreadRetry is after how long a lane tries all members again that has had to leave
-// some out because they did not answer.
-const spreadRetry = time.Minute
-
-// spreadGrace is how long a member has to open a stream before it is left out.
-const spreadGrace = 200 * time.Millisecond
 
 // spreadStream is a stream to several members, each of which passes requests on to the
 // leader: the TSO follower proxy. A request goes to one of them at random. Members do
@@ -42,43 +33,16 @@ type spreadAnswer struct {
 	err      error
 }
 
-// openSpread opens streams to target through each of the members, without those that do
-// not open one in time.
-func openSpread(ctx context.Context, target string, members []string,
-	open func(context.Context, route) (tsoStream, error),
-) (*spreadStream, error) {
-	s := &spreadStream{turns: make(chan int, maxInFlight), answers: make(chan spreadAnswer)}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	opened, errs := make([]tsoStream, len(members)), make([]error, len(members))
-	var opening sync.WaitGroup
-	for i, via := range members {
-		opening.Go(func() {
-			opened[i], errs[i] = openInTime(s.ctx, route{target: target, via: via}, open)
-		})
+// newSpread returns a stream of streams, each of which has nothing unanswered, and which
+// all end with cancel. ctx is what they live in.
+func newSpread(ctx context.Context, cancel context.CancelCauseFunc, streams []tsoStream) *spreadStream {
+	return &spreadStream{
+		streams: streams,
+		turns:   make(chan int, maxInFlight),
+		ctx:     ctx,
+		cancel:  cancel,
+		answers: make(chan spreadAnswer),
 	}
-	opening.Wait()
-	for _, stream := range opened {
-		if stream != nil {
-			s.streams = append(s.streams, stream)
-		}
-	}
-	if len(s.streams) == 0 {
-		err := errors.Join(errs...)
-		s.cancel(err)
-		return nil, err
-	}
-	return s, nil
-}
-
-func openInTime(ctx context.Context, r route, open func(context.Context, route) (tsoStream, error)) (tsoStream, error) {
-	life, cancel := context.WithCancelCause(ctx)
-	late := time.AfterFunc(spreadGrace, func() { cancel(errDialTimeout) })
-	stream, err := open(life, r)
-	if !late.Stop() || err != nil {
-		cancel(errDialTimeout)
-		return nil, errors.Join(err, context.Cause(life))
-	}
-	return stream, nil
 }
 
 // Send implements tsoStream.

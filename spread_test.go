@@ -116,22 +116,43 @@ func TestExtraAnswerOfOneMemberEndsTheSpread(t *testing.T) {
 			return e.stream(ctx, ss.open(r.via, nil))
 		}
 		l := startLane(t, e)
-		one, two := <-ss.opened, <-ss.opened
-		synctest.Wait()
-		one.grant(base, 1) // nobody has asked
+		one, two := widened(t, ss, base)
+		one.grant(base+100, 1) // nobody has asked
 		<-one.closed
 		<-two.closed
 		require.ErrorIs(t, one.cause, errUnsolicited)
 
-		time.Sleep(time.Hour)
-		one, two = <-ss.opened, <-ss.opened
+		one, two = widened(t, ss, base)
 		r := pushNew(t, l, context.Background())
 		select {
 		case <-one.sent:
-			one.grant(base+1, 1)
+			one.grant(base+101, 1)
 		case <-two.sent:
-			two.grant(base+1, 1)
+			two.grant(base+101, 1)
 		}
-		requireTS(t, base+1, r)
+		requireTS(t, base+101, r)
 	})
+}
+
+// widened returns the streams of an idle lane that spreads its requests over two
+// members, once each of them has answered.
+func widened(t *testing.T, ss *streams, granted uint64) (one, two *fakeStream) {
+	t.Helper()
+	var proved []*fakeStream
+	var alone *fakeStream
+	opened := []*fakeStream{<-ss.opened, <-ss.opened, <-ss.opened}
+	synctest.Wait()
+	for _, s := range opened {
+		if len(s.sent) == 0 {
+			alone = s
+			continue
+		}
+		<-s.sent
+		s.grant(granted, 1)
+		proved = append(proved, s)
+	}
+	<-alone.closed
+	require.ErrorIs(t, alone.cause, errCutOver)
+	synctest.Wait()
+	return proved[0], proved[1]
 }
