@@ -47,6 +47,7 @@ func TestScopesAreUniqueAndOrdered(t *testing.T) {
 func TestUnknownDCIsAnErrorAfterAskingAnew(t *testing.T) {
 	s := tsotest.New(t, tsotest.WithDCs("dc-1"))
 	c := newTestClient(t, s)
+	c.(*client).env.grace = 2 * time.Second
 	ctx := context.Background()
 	for range 3 {
 		began := time.Now()
@@ -61,6 +62,22 @@ func TestUnknownDCIsAnErrorAfterAskingAnew(t *testing.T) {
 	requireGetTS(t, c)
 	_, _, err = c.GetLocalTS(ctx, "")
 	require.NoError(t, err, "no dc-location is the global scope")
+}
+
+// PD's lists lack the allocator while it moves, and while PD elects a leader.
+func TestFirstCallWhileTheAllocatorIsHidden(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithDCs("dc-1"))
+	var lists atomic.Int32
+	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
+		if lists.Add(1) < 10 {
+			resp.TsoAllocatorLeaders = nil
+		}
+		return nil
+	})
+	c := newTestClient(t, s)
+	_, _, err := c.GetLocalTS(t.Context(), "dc-1")
+	require.NoError(t, err)
+	require.Greater(t, lists.Load(), int32(1), "none of those before had it")
 }
 
 // PD's client panics when a dc-location goes.

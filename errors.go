@@ -21,8 +21,10 @@ var (
 	// context.DeadlineExceeded as well.
 	ErrBudgetSpent = errors.New("tso: the request budget is spent")
 
-	// ErrUnknownDCLocation says that PD, asked anew, knows no TSO allocator
-	// for the dc-location, or knows it no longer.
+	// ErrUnknownDCLocation says that PD, asked again and again, knows no TSO allocator
+	// for the dc-location, or knows it no longer. PD's lists lack one while it moves
+	// and while PD elects a leader, so that it takes 4 s to say so, and 15 s where the
+	// client has been served before.
 	ErrUnknownDCLocation = errors.New("tso: unknown dc-location")
 
 	// ErrBadResponse says that PD answered with something that cannot be a

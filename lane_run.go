@@ -43,8 +43,12 @@ const maxBadAnswers = 3
 // removalGrace is for how long every list of members must be without an allocator
 // for a dc-location that had one, before it counts as removed. A move of the
 // allocator hides it for some 0.3 s, a change of the PD leader for up to 3 s, and
-// a slow election in between for longer.
-const removalGrace = 15 * time.Second
+// a slow election in between for longer. A client that has never been served there, and may
+// have the name wrong, waits for a quarter of it: all of these but the last.
+const (
+	removalGrace  = 15 * time.Second
+	unservedShare = 4
+)
 
 // run serves the lane until it is closed.
 func (l *lane) run() {
@@ -314,7 +318,11 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 	if l.missing == 0 {
 		l.missing = now
 	}
-	if l.served && now-l.missing < int64(l.env.grace) {
+	grace := int64(l.env.grace)
+	if !l.served {
+		grace /= unservedShare
+	}
+	if now-l.missing < grace {
 		return fmt.Errorf("dc-location %q: %w", l.dc, errNotServed)
 	}
 	return fmt.Errorf("%w: PD has no allocator for %q; is Local TSO on, and does a member have this zone label?", ErrUnknownDCLocation, l.dc)

@@ -127,7 +127,7 @@ func (l *lane) rescue(s *suspicion) {
 	defer s.cancel()
 	won, ended := make(chan *attempt), make(chan route)
 	hanging := make(map[route]unended)
-	next := time.NewTimer(0)
+	next := time.NewTimer(rescuePause)
 	defer next.Stop()
 	began := l.env.now()
 	for round := 0; s.ctx.Err() == nil; round++ {

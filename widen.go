@@ -40,7 +40,8 @@ func (l *lane) mayWiden() {
 // widen spreads requests over all members where they should be, until the lane is closed.
 func (l *lane) widen() {
 	var w widening
-	again := time.NewTimer(0)
+	again := time.NewTimer(maxWidenPause)
+	again.Stop()
 	defer again.Stop()
 	for {
 		select {

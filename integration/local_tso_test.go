@@ -17,19 +17,6 @@ var (
 	locals = scopes[1:]
 )
 
-// awaitServed waits until the client has been served once in each scope. A cluster that
-// has just started moves its allocators; PD's lists lack one meanwhile, and a client that
-// has never been served there says that the dc-location is unknown.
-func awaitServed(t *testing.T, client tso.Client, scopes []scope) {
-	t.Helper()
-	for _, s := range scopes {
-		require.Eventually(t, func() bool {
-			_, _, err := s.get(t.Context(), client)
-			return err == nil
-		}, time.Minute, 100*time.Millisecond, "%v", s.id)
-	}
-}
-
 // The second client takes no global timestamps: with Local TSO, PD itself grants
 // the same global ones to several streams that ask at the same time. Its global
 // allocator takes the largest local timestamp and adds the count, without a lock
@@ -43,7 +30,6 @@ func TestLocalTSO_HistoryOfAllScopesIsInOrder(t *testing.T) {
 	began := time.Now()
 	for _, takes := range [][]scope{scopes, locals} {
 		client := connect(t, cluster.ClientURLs(), plain)
-		awaitServed(t, client, takes)
 		for _, s := range takes {
 			l.callers(8, client, s)
 			l.futures(4, 16, client, s)
@@ -67,7 +53,6 @@ func TestLocalTSO_GlobalAndLocalTakeTurnsInOrder(t *testing.T) {
 	t.Parallel()
 	cluster := localTSO.use(t)
 	client := connect(t, cluster.ClientURLs(), plain)
-	awaitServed(t, client, scopes)
 	ctx := bounded(t, time.Minute)
 	var last uint64
 	for i := range 1_500 {
@@ -86,8 +71,8 @@ func TestLocalTSO_UnknownLocationIsAnErrorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	cluster := localTSO.use(t)
 	client := connect(t, cluster.ClientURLs(), plain)
-	ctx := bounded(t, 30*time.Second)
-	for range 3 {
+	ctx := bounded(t, time.Minute)
+	for range 2 {
 		for _, get := range []func() (int64, int64, error){
 			func() (int64, int64, error) { return client.GetLocalTS(ctx, "dc-9") },
 			func() (int64, int64, error) { return client.GetLocalTSAsync(ctx, "dc-9").Wait() },
@@ -98,7 +83,7 @@ func TestLocalTSO_UnknownLocationIsAnErrorOfItsOwn(t *testing.T) {
 			require.ErrorIs(t, err, tso.ErrUnknownDCLocation)
 			require.ErrorContains(t, err, "dc-9")
 			t.Logf("unknown after %v", took)
-			require.Less(t, took, 2*time.Second)
+			require.Less(t, took, 8*time.Second)
 		}
 		requireServedEverywhere(ctx, t, client)
 	}

@@ -101,6 +101,7 @@ func sayAll(members []*fakeMember, resp *pdpb.GetMembersResponse) {
 type memory struct {
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
+	dialing   chan struct{} // see tsotest.Server
 }
 
 func (n *memory) start(t testing.TB, host string) *fakeMember {
@@ -108,6 +109,7 @@ func (n *memory) start(t testing.TB, host string) *fakeMember {
 	n.mu.Lock()
 	if n.listeners == nil {
 		n.listeners = make(map[string]*bufconn.Listener)
+		n.dialing = make(chan struct{}, 1)
 	}
 	n.listeners[host] = lis
 	n.mu.Unlock()
@@ -127,6 +129,8 @@ func (n *memory) dial(ctx context.Context, host string) (net.Conn, error) {
 	if lis == nil {
 		return nil, &net.OpError{Op: "dial", Net: "memory", Err: net.UnknownNetworkError(host)}
 	}
+	n.dialing <- struct{}{}
+	defer func() { <-n.dialing }()
 	return lis.DialContext(ctx)
 }
 

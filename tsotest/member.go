@@ -146,7 +146,13 @@ func (m *member) dial(ctx context.Context) (net.Conn, error) {
 	if !ok {
 		return nil, refused(m.addr)
 	}
+	select {
+	case m.server.dialing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	c, err := mem.DialContext(ctx)
+	<-m.server.dialing
 	if err != nil && ctx.Err() == nil {
 		err = refused(m.addr) // stopped while dialling
 	}

@@ -39,6 +39,12 @@ type Server struct {
 	closed bool       // guarded by mu
 	all    []*member  // guarded by mu; removed members included
 
+	// dialing is taken by who makes a connection in memory. That starts timers that are
+	// due at once, and the race detector crashes where two goroutines of a synctest bubble
+	// do that at the same time (Go 1.26: they share the context that timers run in). A
+	// channel, since a bubble's time goes on while somebody waits for one.
+	dialing chan struct{}
+
 	readers sync.WaitGroup // reading goroutines of streams
 	serving sync.WaitGroup // accepting goroutines of members
 }
@@ -49,7 +55,7 @@ func Start(opts ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{conf: conf, oracle: newOracle(conf.clock), codec: newCodec()}
+	s := &Server{conf: conf, oracle: newOracle(conf.clock), codec: newCodec(), dialing: make(chan struct{}, 1)}
 	s.topology.Store(&topology{dcs: make(map[string]allocator)})
 	for range conf.members {
 		if _, err := s.AddMember(); err != nil {
