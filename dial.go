@@ -28,9 +28,12 @@ func (c *client) target(dc string) string {
 	return s.Allocators[dc]
 }
 
-// memberURLs returns the URLs of all members, the leader's first.
+// memberURLs returns the URLs of all members, the leader's first if there is one.
 func (c *client) memberURLs() []string {
 	s := c.members.Snapshot()
+	if s.Leader == "" {
+		return s.Followers
+	}
 	return append([]string{s.Leader}, s.Followers...)
 }
 

@@ -268,6 +268,8 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 			l.suspect(false)
 		case pderr.Unreachable(err) && (l.failures > 1 || l.env.forwarding):
 			l.suspect(true)
+		case pderr.Answered(err) && l.failures > 1:
+			l.suspect(false)
 		}
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0

@@ -7,7 +7,7 @@ import (
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
-// 20 at once and then 7 a second, all lanes together 60 and 30, and who PD is about to
+// 20 at once and then 10 a second, all lanes together 60 and 30, and who PD is about to
 // elect is asked 60 times at once and then 20 a second.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
@@ -27,7 +27,7 @@ var (
 	allRate    = rate{burst: 28, interval: 150 * time.Millisecond}
 	spreadRate = rate{burst: 30, interval: 1500 * time.Millisecond}
 	askRate    = rate{burst: 60, interval: 33 * time.Millisecond}
-	laneRate   = rate{burst: 20, interval: 150 * time.Millisecond}
+	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
 	likelyRate = rate{burst: 60, interval: 50 * time.Millisecond}
 )
 

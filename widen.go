@@ -76,7 +76,7 @@ func (l *lane) tryWider(w *widening) time.Duration {
 	}
 	wide := l.openWide(a.target, members)
 	w.tried(len(wide.over), l.env.now())
-	if current := l.dialed.Load(); current.target != a.target || !wide.widens(current) {
+	if current := l.dialed.Load(); current.target != a.target || l.outdated(wide) || !wide.widens(current) {
 		wide.drop(errMoved)
 	} else {
 		l.cutOver(wide)

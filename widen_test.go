@@ -115,3 +115,17 @@ func TestSpreadWithoutAWayToTheLeader(t *testing.T) {
 		require.Equal(t, []string{"pd-2", "pd-3"}, over(l))
 	})
 }
+
+// What members answer after the switch has been turned off moves no stream.
+func TestSwitchTurnedOffWhileMembersAreAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := wideEnv(func(via string) bool { return via == "pd-2" })
+		l := startLane(t, e)
+		synctest.Wait()
+		before := l.current.Load()
+		e.proxy.Store(false)
+		l.membersChanged()
+		time.Sleep(time.Hour)
+		require.True(t, before == l.current.Load())
+	})
+}

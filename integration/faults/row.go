@@ -39,6 +39,8 @@ type Row struct {
 	// Errors are permitted, because the fault lasts longer than a call may.
 	Errors bool
 
+	// before, if not nil, brings the cluster to where the fault is to happen.
+	before func(ctx context.Context, s *stage) error
 	// hit makes the fault happen and returns when it is over, or when it has done
 	// what there is to do and clients have to live with it.
 	hit func(ctx context.Context, s *stage) error

@@ -121,7 +121,7 @@ func (t *trial) run(ctx context.Context) error {
 	for _, s := range t.subjects {
 		s.start()
 	}
-	if err := t.awaitCalm(ctx, rowTimeout); err != nil {
+	if err := t.prepare(ctx); err != nil {
 		return err
 	}
 	t.window.from = t.clock()
@@ -132,6 +132,16 @@ func (t *trial) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// prepare returns when the fault may happen.
+func (t *trial) prepare(ctx context.Context) error {
+	if t.row.before != nil {
+		if err := t.row.before(ctx, t.stage); err != nil {
+			return err
+		}
+	}
+	return t.awaitCalm(ctx, rowTimeout)
 }
 
 // hit makes the fault happen once and waits until the clients have got over it, or

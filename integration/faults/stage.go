@@ -76,12 +76,27 @@ func (s *stage) allocator(ctx context.Context) (*pdcluster.Member, error) {
 	if err != nil {
 		return nil, err
 	}
+	leader, err := s.cluster.WaitLeader(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range s.cluster.Members() {
-		if m != s.leader && leaders[m.DC] == m.Name {
+		if m != leader && leaders[m.DC] == m.Name {
 			return m, nil
 		}
 	}
 	return nil, fmt.Errorf("faults: no member but the leader serves its dc-location: %v", leaders)
+}
+
+// awaitAllocator waits until there is such a member: after a start, PD leaves all
+// allocators where they are for up to a minute.
+func (s *stage) awaitAllocator(ctx context.Context) error {
+	for {
+		_, err := s.allocator(ctx)
+		if err == nil || wait(ctx, calm/10) != nil {
+			return err
+		}
+	}
 }
 
 // awaitAllocators waits until each dc-location is served again.

@@ -102,6 +102,20 @@ func Unreachable(err error) bool {
 	return isStatus && st.Code() == codes.Unavailable
 }
 
+// Answered reports whether a gRPC call or stream ended with an error that a server has sent.
+func Answered(err error) bool {
+	st, isStatus := statusOf(err)
+	if !isStatus {
+		return false
+	}
+	switch st.Code() {
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
+		return false
+	default:
+		return true
+	}
+}
+
 // ClassifyHeader returns the class of the error in a response's header. A header without an error, also one that is
 // present but says OK and nothing else, is of the class None.
 func ClassifyHeader(e *pdpb.Error) Class {

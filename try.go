@@ -1,0 +1,113 @@
+package tso
+
+import (
+	"github.com/tsoring/tso/internal/pderr"
+)
+
+// try is a route to be tried beside the stream that a lane has, or lacks.
+type try struct {
+	route
+	fresh  bool // on a connection of its own
+	likely bool // PD is about to elect the target
+	asleep bool // the target may sleep over requests that come too early
+}
+
+// atOnce returns how many tries of a route may be without an answer before the next one
+// waits for hangingPause. A PD that has just become the leader has requests which come
+// before its first timestamp is there sleep for 200 ms (getTS in pkg/tso/tso.go), and with
+// Local TSO also those that come before that of an allocator, while one that comes a moment
+// later is answered at once. A try that takes a connection is alone, as that costs a server
+// more, and one that is frozen the most.
+func (t try) atOnce() int {
+	switch {
+	case t.fresh:
+		return 1
+	case t.asleep:
+		return 10
+	default:
+		return 4
+	}
+}
+
+// freshEvery is how often the member that the list names is tried on a connection of
+// its own although nobody doubts the one that there is: trouble seldom comes alone.
+const freshEvery = 8
+
+// othersEvery is how often any others are asked while one is known that will serve.
+const othersEvery = 4
+
+// tries returns ways to somebody who may serve the lane: the member that the list names;
+// others, since lists are late (PD grants timestamps before it names itself the leader, and
+// asks etcd for each list), and a member that does not serve says so at once; and, with
+// forwarding, the one named through each of the others. There may be turns for a few of
+// them only, so each round begins with another one. conn says that the connection to the
+// member named is suspected.
+func (l *lane) tries(round int, conn bool) []try {
+	target, candidate, unready := l.env.target(l.dc), l.candidate(), l.unready()
+	var all []try
+	if target != "" {
+		fresh := conn || round%freshEvery == freshEvery-1
+		if fresh {
+			all = append(all, try{route: direct(target), fresh: true})
+		}
+		if !fresh || unready {
+			all = append(all, try{route: direct(target), asleep: unready})
+		}
+	}
+	var others []string
+	for _, m := range l.env.members() {
+		if m == target {
+			continue
+		}
+		others = append(others, m)
+		if l.env.forwarding && target != "" {
+			all = append(all, try{route: route{target: target, via: m}, fresh: true})
+		}
+	}
+	if candidate != "" {
+		all = append(all, try{route: direct(candidate), likely: true, asleep: true})
+	}
+	for _, m := range inTurn(round, others, candidate != "" || unready) {
+		if m != candidate {
+			all = append(all, try{route: direct(m)})
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	first := round % len(all)
+	return append(all[first:len(all):len(all)], all[:first]...)
+}
+
+// inTurn returns those of the others that a round asks: all of them in the first one, and
+// later one at a time, so that the lane's allowance lasts for an election; that is seldom
+// where another one is known that will serve.
+func inTurn(round int, others []string, seldom bool) []string {
+	if round == 0 || len(others) == 0 {
+		return others
+	}
+	if seldom {
+		if round%othersEvery != 0 {
+			return nil
+		}
+		round /= othersEvery
+	}
+	i := round % len(others)
+	return others[i : i+1]
+}
+
+// candidate returns the member that PD is about to elect, "" if none is known that would
+// be news.
+func (l *lane) candidate() string {
+	if c := l.env.candidate(); l.dc == globalDC && c != l.env.target(l.dc) {
+		return c
+	}
+	return ""
+}
+
+// unready reports whether the member that the list names answers that something is not
+// there yet, but not that another one serves.
+func (l *lane) unready() bool {
+	err := l.lastCause()
+	return pderr.Answered(err) && pderr.Classify(err) != pderr.NotLeader
+}

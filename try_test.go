@@ -1,0 +1,66 @@
+package tso
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// With Local TSO, a PD leader whose allocators are not there yet says so, and sleeps over
+// requests that come a little before they are: those behind them are answered first.
+func TestLeaderThatSaysItIsNotReadyIsAskedAgainWhileItSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEnv(nil)
+		e.members = func() []string { return []string{"pd-1", "pd-2", "pd-3"} }
+		notReady := status.Error(codes.Unknown, "generate timestamp failed, global tso allocator maximum number of retries exceeded")
+		began := time.Now()
+		const sleepy, ready = 700 * time.Millisecond, 1200 * time.Millisecond
+		e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			age := time.Since(began)
+			switch {
+			case r.via != "pd-1":
+				return nil, status.Error(codes.Unknown, "not leader")
+			case age < sleepy:
+				s := newFakeStream(r.via)
+				s.answers <- fakeAnswer{err: notReady}
+				return e.stream(ctx, s)
+			case age < ready:
+				return e.stream(ctx, newFakeStream(r.via))
+			default:
+				return e.stream(ctx, newEchoStream(r.via, &e.oracle))
+			}
+		}
+		l := startLane(t, e)
+		_, _, err := pushNew(t, l, context.Background()).Wait()
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), ready+2*rescuePause)
+	})
+}
+
+// A lane that knows of nobody who will serve asks all others at first, and then one of
+// them each round.
+func TestOthersAreAskedInTurn(t *testing.T) {
+	others := []string{"pd-2", "pd-3", "pd-4"}
+	require.Equal(t, others, inTurn(0, others, false))
+	asked := make(map[string]int)
+	for round := 1; round <= 3*othersEvery; round++ {
+		one := inTurn(round, others, false)
+		require.Len(t, one, 1)
+		asked[one[0]]++
+	}
+	require.Equal(t, map[string]int{"pd-2": 4, "pd-3": 4, "pd-4": 4}, asked)
+
+	clear(asked)
+	for round := 1; round <= 3*othersEvery; round++ {
+		for _, m := range inTurn(round, others, true) {
+			asked[m]++
+		}
+	}
+	require.Equal(t, map[string]int{"pd-2": 1, "pd-3": 1, "pd-4": 1}, asked)
+	require.Empty(t, inTurn(5, nil, false))
+}
