@@ -29,8 +29,8 @@ type Client interface {
 	// nil: what goes wrong, Wait tells.
 	GetTSAsync(ctx context.Context) TSFuture
 	// GetLocalTS is GetTS for the scope of one dc-location (Local TSO).
-	// Where PD knows no allocator for it, after it has been asked anew, the
-	// error is ErrUnknownDCLocation.
+	// Where PD has known no allocator for it for 4 s, or for 15 s if there has
+	// been one, the error is ErrUnknownDCLocation.
 	GetLocalTS(ctx context.Context, dcLocation string) (physical, logical int64, err error)
 	// GetLocalTSAsync is GetTSAsync for the scope of one dc-location.
 	GetLocalTSAsync(ctx context.Context, dcLocation string) TSFuture

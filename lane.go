@@ -126,6 +126,8 @@ type lane struct {
 	patience atomic.Int64
 	// suspicion is why other streams are tried, nil while none are.
 	suspicion atomic.Pointer[suspicion]
+	// regained is set by the first good answer after a failure; see widen.
+	regained atomic.Bool
 	// asks is the lane's share of the tries on connections that are there.
 	asks allowance
 	// closing is why the lane has ended, nil while it has not.

@@ -193,6 +193,8 @@ func (l *lane) share(b *requestBatch, granted batch.Range) {
 func (l *lane) recovered() {
 	l.failures, l.badAnswers, l.fallback = 0, 0, nil
 	l.cause.Store(nil)
+	l.regained.Store(true)
+	l.mayWiden()
 }
 
 // blame remembers err as the reason why calls do not come to their end. A
@@ -238,7 +240,8 @@ func (l *lane) fellBack(f *flight, first uint64) error {
 // react does what a failure asks for, and returns how long to wait before the
 // next stream.
 func (l *lane) react(ctx context.Context, err error) time.Duration {
-	if l.failures&(l.failures-1) == 0 { // the 1st, 2nd, 4th, 8th …
+	moved := errors.Is(err, errMoved) || errors.Is(err, errCutOver)
+	if !moved && l.failures&(l.failures-1) == 0 { // the 1st, 2nd, 4th, 8th …
 		l.env.log.Info("no TSO stream",
 			zap.String("dc-location", l.dc), zap.Int("failures", l.failures), zap.Error(err))
 	}
@@ -246,7 +249,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.badAnswers = 0
 	}
 	switch class := pderr.Classify(err); {
-	case errors.Is(err, errMoved), errors.Is(err, errCutOver):
+	case moved:
 		return 0
 	case errors.Is(err, ErrUnknownDCLocation):
 		// Forgotten first: whoever calls after a call has failed gets a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,8 +126,8 @@ func (l *lane) rescue(s *suspicion) {
 	var racing sync.WaitGroup
 	defer racing.Wait()
 	defer s.cancel()
-	won, ended := make(chan *attempt), make(chan route)
-	hanging := make(map[route]unended)
+	won, ended := make(chan *attempt), make(chan try)
+	hanging := make(map[try]unended)
 	next := time.NewTimer(rescuePause)
 	defer next.Stop()
 	began := l.env.now()
@@ -135,25 +136,25 @@ func (l *lane) rescue(s *suspicion) {
 		pause := l.roundPause(l.env.now() - began)
 		next.Reset(pause + rand.N(pause/4))
 		for _, t := range l.tries(round, s.conn.Load()) {
-			now, others := l.env.now(), hanging[t.route]
+			now, others := l.env.now(), hanging[t.waits()]
 			if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
 				continue
 			}
-			hanging[t.route] = unended{tries: others.tries + 1, last: now}
+			hanging[t.waits()] = unended{tries: others.tries + 1, last: now}
 			racing.Go(func() {
 				l.race(s.ctx, t, won)
 				select {
-				case ended <- t.route:
+				case ended <- t.waits():
 				case <-s.ctx.Done():
 				}
 			})
 		}
 		for waiting := true; waiting; {
 			select {
-			case r := <-ended:
-				others := hanging[r]
+			case t := <-ended:
+				others := hanging[t]
 				others.tries--
-				hanging[r] = others
+				hanging[t] = others
 			case a := <-won:
 				l.win(s, a)
 			case <-next.C:
@@ -165,7 +166,7 @@ func (l *lane) rescue(s *suspicion) {
 	}
 }
 
-// unended are the tries of a route that have not come to an end: how many, and when the
+// unended are the tries of a kind that have not come to an end: how many, and when the
 // last of them began.
 type unended struct {
 	tries int
@@ -288,11 +289,16 @@ func (l *lane) takeProved() *attempt {
 }
 
 func (l *lane) stillGood(a *attempt) *attempt {
-	if l.outdated(a) || l.env.now()-a.proved > int64(staleAfter) {
+	if l.stale(a) {
 		a.drop(errMoved)
 		return nil
 	}
 	return a
+}
+
+// stale reports whether a, which has proved itself, is not worth having any more.
+func (l *lane) stale(a *attempt) bool {
+	return l.outdated(a) || l.env.now()-a.proved > int64(staleAfter)
 }
 
 // patrol runs where requests may be forwarded. Each second it sees whether a lane
@@ -312,7 +318,7 @@ func (l *lane) patrol() {
 		case a == nil || a.target == "" || l.suspicion.Load() != nil:
 		case !a.isDirect():
 			l.tryHome(a)
-		case l.idle():
+		case l.idle() && slices.Contains(a.members(), a.target):
 			l.checkHealth(a)
 		}
 	}

@@ -91,12 +91,16 @@ func (w *simWorld) calm(c *simCall) bool {
 
 // calmCall bounds a call when nothing that concerns it is wrong. Two things take longer:
 // with the follower proxy, a connection that has gone dead is noticed only when a request
-// is sent on it again, after a patience that late answers may have made longer; and a
-// stream that is opened beside a dc-location in trouble shares its allowance.
+// is sent on it again, after a patience of up to half the RPC timeout if answers have been
+// late before; and a stream that is opened beside a dc-location in trouble shares its
+// allowance.
 func (w *simWorld) calmCall() time.Duration {
 	d := simCalmCall + 4*w.plan.latency
 	if w.plan.proxy || w.plan.profile.onlyDC {
 		d += 400*time.Millisecond + patienceInRoundTrips*w.plan.latency
+	}
+	if w.plan.proxy {
+		d += w.plan.timeout / 2
 	}
 	return d
 }

@@ -14,9 +14,9 @@ type Stats struct {
 	// Streams is the number of TSO streams opened, and Resent the number of
 	// batches that were sent again on another stream.
 	Streams, Resent int64
-	// Suspicions is how often a stream was silent for so long that others were tried
-	// beside it, Probes the number of those, and CutOvers how often one of them was
-	// faster and took its place.
+	// Suspicions is how often a stream was silent for so long, or failed, that others were
+	// tried beside it, and CutOvers how often one of them took its place. Probes is the
+	// number of those, and of those that were tried to spread requests over members.
 	Suspicions, Probes, CutOvers int64
 	// BadAnswers is the number of answers from PD that could not be used, and
 	// Fallbacks the number that granted timestamps a second time.

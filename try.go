@@ -29,6 +29,10 @@ func (t try) atOnce() int {
 	}
 }
 
+// waits returns what t has in common with the tries that it waits for: those that a
+// sleeping member holds up say nothing about its connection.
+func (t try) waits() try { return try{route: t.route, asleep: t.asleep} }
+
 // freshEvery is how often the member that the list names is tried on a connection of
 // its own although nobody doubts the one that there is: trouble seldom comes alone.
 const freshEvery = 8
@@ -59,7 +63,9 @@ func (l *lane) tries(round int, conn bool) []try {
 		if m == target {
 			continue
 		}
-		others = append(others, m)
+		if m != candidate {
+			others = append(others, m)
+		}
 		if l.env.forwarding && target != "" {
 			all = append(all, try{route: route{target: target, via: m}, fresh: true})
 		}
@@ -68,9 +74,7 @@ func (l *lane) tries(round int, conn bool) []try {
 		all = append(all, try{route: direct(candidate), likely: true, asleep: true})
 	}
 	for _, m := range inTurn(round, others, candidate != "" || unready) {
-		if m != candidate {
-			all = append(all, try{route: direct(m)})
-		}
+		all = append(all, try{route: direct(m)})
 	}
 	if len(all) == 0 {
 		return nil

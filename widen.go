@@ -21,12 +21,21 @@ const (
 	maxWidenPause = time.Minute
 )
 
+// unreachedPause is the pause after a try that none has answered. It ends when the lane is
+// served again, or has another target, for which the turns will be needed.
+const unreachedPause = 15 * time.Second
+
+// widenPatience is how long a member may take to answer, within the RPC timeout.
+const widenPatience = 3 * time.Second
+
 // widening is the search for a stream over the members to a target.
 type widening struct {
-	target  string
-	members []string
-	pause   time.Duration // 0 if no member has been left out
-	due     int64         // when the next try may begin
+	target   string
+	members  []string
+	beside   *attempt      // the stream that it was last looked for beside
+	answered int           // members in the last try
+	pause    time.Duration // after that, 0 if all of them have answered
+	due      int64         // when the next try may begin
 }
 
 // mayWiden has the lane see whether requests should be spread. Any goroutine may call it.
@@ -64,9 +73,7 @@ func (l *lane) tryWider(w *widening) time.Duration {
 	if a == nil || a.target == "" || members == nil || slices.Equal(a.over, members) || len(l.proved) > 0 {
 		return 0 // where another stream is about to be taken, that calls again
 	}
-	if w.target != a.target || !slices.Equal(w.members, members) {
-		*w = widening{target: a.target, members: members}
-	}
+	w.follow(a, members, l.regained.Swap(false))
 	now := l.env.now()
 	if now < w.due {
 		return time.Duration(w.due - now)
@@ -75,40 +82,80 @@ func (l *lane) tryWider(w *widening) time.Duration {
 		return wait
 	}
 	wide := l.openWide(a.target, members)
-	w.tried(len(wide.over), l.env.now())
-	if current := l.dialed.Load(); current.target != a.target || l.outdated(wide) || !wide.widens(current) {
-		wide.drop(errMoved)
-	} else {
+	taken := l.isWider(wide, w)
+	if taken {
 		l.cutOver(wide)
+	} else {
+		wide.drop(errMoved)
 	}
-	return w.pause
+	return w.tried(len(wide.over), taken, l.env.now())
 }
 
-// tried notes that so many members have answered.
-func (w *widening) tried(answered int, now int64) {
-	if answered == len(w.members) {
+// follow forgets what has been tried when that was for another target or other members,
+// when the lane has lost the stream that was got by it, or when it has regained a target
+// that none could reach.
+func (w *widening) follow(a *attempt, members []string, regained bool) {
+	lost := w.beside != a && a.over == nil
+	switch {
+	case w.target != a.target || !slices.Equal(w.members, members):
+		*w = widening{target: a.target, members: members}
+	case w.answered > 0 && lost, w.answered == 0 && regained:
+		w.pause, w.due = 0, 0
+	}
+	w.beside = a
+}
+
+// tried notes that so many members have answered, and whether the lane goes on with these,
+// and returns the pause after that.
+func (w *widening) tried(answered int, taken bool, now int64) time.Duration {
+	if w.answered == 0 {
 		w.pause = 0
-	} else {
+	}
+	w.answered = answered
+	switch {
+	case answered == 0:
+		w.pause = unreachedPause
+	case taken && answered == len(w.members):
+		w.pause = 0
+	default:
 		w.pause = min(max(2*w.pause, minWidenPause), maxWidenPause)
 	}
 	w.due = now + int64(w.pause)
+	return w.pause
 }
 
-// widens reports whether a goes to other members than b does, and not to fewer.
-func (a *attempt) widens(b *attempt) bool {
-	return len(a.over) >= len(b.members()) && !slices.Equal(a.over, b.members())
+// isWider reports whether the lane is better off with a than with what it has now: it goes
+// where the lane goes, and over more members, or as many if those that there are are
+// suspected, or include some that have been removed.
+func (l *lane) isWider(a *attempt, w *widening) bool {
+	current := l.dialed.Load()
+	if current.target != a.target || len(l.proved) > 0 || l.stale(a) || slices.Equal(a.over, current.members()) {
+		return false
+	}
+	kept := 0
+	for _, m := range current.members() {
+		if slices.Contains(w.members, m) {
+			kept++
+		}
+	}
+	if len(a.over) == kept {
+		return kept > 0 && (kept < len(current.members()) || l.suspicion.Load() != nil)
+	}
+	return len(a.over) > kept
 }
 
-// openWide opens a stream over those of the members that answer through it within the
-// RPC timeout, which may be none.
+// openWide opens a stream over those of the members that answer through it in time, which
+// may be none.
 func (l *lane) openWide(target string, members []string) *attempt {
 	a := &attempt{route: direct(target), listed: l.env.target(l.dc)}
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	a.cancel = cancel
-	streams, began := make([]oneOfMany, len(members)), l.env.now()
+	patience := min(l.env.timeout, widenPatience)
+	streams := make([]oneOfMany, len(members))
+	a.proved = l.env.now()
 	forEach(streams, func(s *oneOfMany, i int) {
 		s.ctx, s.cancel = context.WithCancelCause(ctx)
-		s.within(l.env.timeout, func() (err error) {
+		s.within(patience, func() (err error) {
 			l.env.stats.probes.Add(1)
 			if s.tsoStream, err = l.env.open(s.ctx, l.dc, route{target: target, via: members[i]}); err != nil {
 				return err
@@ -116,11 +163,12 @@ func (l *lane) openWide(target string, members []string) *attempt {
 			return l.roundTrip(s)
 		})
 	})
-	if l.env.now()-began > int64(minPatience) {
+	if now := l.env.now(); now-a.proved > int64(minPatience) {
 		// Those that were fast may have gone dead while others were awaited.
+		a.proved = now
 		forEach(streams, func(s *oneOfMany, _ int) {
 			if s.ctx.Err() == nil {
-				s.within(l.env.timeout, func() error { return l.roundTrip(s) })
+				s.within(patience, func() error { return l.roundTrip(s) })
 			}
 		})
 	}
@@ -131,7 +179,6 @@ func (l *lane) openWide(target string, members []string) *attempt {
 		}
 	}
 	a.stream = newSpread(ctx, cancel, good)
-	a.proved = l.env.now()
 	return a
 }
 

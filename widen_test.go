@@ -3,6 +3,7 @@ package tso
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,56 @@ func TestSpreadWithoutAWayToTheLeader(t *testing.T) {
 		_, _, err := r.Wait()
 		require.NoError(t, err)
 		require.Equal(t, []string{"pd-2", "pd-3"}, over(l))
+	})
+}
+
+// A pause that is about one member holds up nobody when the others' stream has ended.
+func TestSpreadThatHasEndedIsMadeAnewAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := wideEnv(func(via string) bool { return via == "pd-2" })
+		l := startLane(t, e)
+		time.Sleep(time.Hour)
+		require.Equal(t, []string{"pd-1", "pd-3"}, over(l))
+		l.dialed.Load().cancel(io.EOF)
+		synctest.Wait()
+		require.Equal(t, []string{"pd-1"}, over(l))
+		time.Sleep(e.timeout + time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, []string{"pd-1", "pd-3"}, over(l))
+	})
+}
+
+func TestSpreadLeavesAMemberThatWasRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := wideEnv(func(string) bool { return false })
+		var listed atomic.Pointer[[]string]
+		e.members = func() []string { return *listed.Load() }
+		two, all := []string{"pd-1", "pd-2"}, []string{"pd-1", "pd-2", "pd-3"}
+		listed.Store(&all)
+		l := startLane(t, e)
+		synctest.Wait()
+		require.Equal(t, all, over(l))
+		listed.Store(&two)
+		l.membersChanged()
+		synctest.Wait()
+		require.Equal(t, two, over(l))
+	})
+}
+
+// While no member answers, the turns are kept for when one does.
+func TestSpreadToATargetThatIsGoneIsTriedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var healed atomic.Bool
+		e, asked := wideEnv(func(string) bool { return !healed.Load() })
+		l := startLane(t, e)
+		time.Sleep(30 * time.Second)
+		require.LessOrEqual(t, asked["pd-3"].Load(), int64(3))
+		healed.Store(true)
+		_, _, err := pushNew(t, l, context.Background()).Wait()
+		require.NoError(t, err)
+		time.Sleep(2*e.timeout + time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"pd-1", "pd-2", "pd-3"}, over(l))
 	})
 }
 

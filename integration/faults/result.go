@@ -101,7 +101,8 @@ func (t *trial) outcome(s *subject, calls []history.Call, floors [][]span) Outco
 		worst, extra := added(silences(ends, t.window, 0), floors[i])
 		if extra > o.Adds {
 			o.Adds, o.At, o.Scope = extra, time.Duration(worst.from-t.window.from), scope.dc
-			o.Recovered = worst.to < t.window.to
+			// A window ends at any moment: a short silence at its end is one between calls.
+			o.Recovered = worst.to < t.window.to || extra < worthTelling
 		}
 	}
 	for _, c := range calls {

@@ -102,14 +102,15 @@ func Unreachable(err error) bool {
 	return isStatus && st.Code() == codes.Unavailable
 }
 
-// Answered reports whether a gRPC call or stream ended with an error that a server has sent.
+// Answered reports whether a gRPC call or stream ended with an error of the server's, other than that it has too much
+// to do.
 func Answered(err error) bool {
 	st, isStatus := statusOf(err)
 	if !isStatus {
 		return false
 	}
 	switch st.Code() {
-	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
+	case codes.Unavailable, codes.ResourceExhausted, codes.Canceled, codes.DeadlineExceeded:
 		return false
 	default:
 		return true
