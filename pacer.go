@@ -52,8 +52,8 @@ func (p *pacer) reserveFirst(now int64) bool {
 	return ok
 }
 
-// reserveSpread takes n turns at once, for who opens that many streams. If there are not enough it takes none, and returns how long
-// that will be so.
+// reserveSpread takes n turns at once, for who opens that many streams. If there are not
+// enough it takes none, and returns how long that will be so.
 func (p *pacer) reserveSpread(now int64, n int) (wait time.Duration) {
 	wait, _ = p.spread.takeSome(now, min(n, spreadRate.burst), spreadRate, 0)
 	return wait
@@ -65,12 +65,12 @@ func (p *pacer) reserveSpread(now int64, n int) (wait time.Duration) {
 // with each second of trouble, and the lanes would stand in it long after.
 const maxTryWait = 300 * time.Millisecond
 
-// reserveTry takes a turn for one of several tries, and returns how long to wait for
-// it, or false if that is too long. Tries on connections that are
-// there have turns of their own: to ask a member on one, and be told that it does not
-// serve, costs the member less than the list of members that a client without a leader
-// asks for meanwhile. lane is what the lane has used of its own share of these; a turn of
-// it is lost where the lanes together have used up theirs.
+// reserveTry takes a turn for one of several tries, and returns how long to wait for it, or
+// false if that is too long. Tries on connections that are there have turns of their own:
+// to ask a member on one, and be told that it does not serve, costs the member less than
+// the list of members that a client without a leader asks for meanwhile. lane is what the
+// lane has used of its own share of these; a turn of it is lost where the lanes together
+// have used up theirs.
 func (p *pacer) reserveTry(now int64, t try, lane *allowance) (wait time.Duration, ok bool) {
 	switch {
 	case t.fresh:

@@ -136,25 +136,26 @@ func (l *lane) rescue(s *suspicion) {
 		pause := l.roundPause(l.env.now() - began)
 		next.Reset(pause + rand.N(pause/4))
 		for _, t := range l.tries(round, s.conn.Load()) {
-			now, others := l.env.now(), hanging[t.waits()]
+			kind := t.kind()
+			now, others := l.env.now(), hanging[kind]
 			if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
 				continue
 			}
-			hanging[t.waits()] = unended{tries: others.tries + 1, last: now}
+			hanging[kind] = unended{tries: others.tries + 1, last: now}
 			racing.Go(func() {
 				l.race(s.ctx, t, won)
 				select {
-				case ended <- t.waits():
+				case ended <- kind:
 				case <-s.ctx.Done():
 				}
 			})
 		}
 		for waiting := true; waiting; {
 			select {
-			case t := <-ended:
-				others := hanging[t]
+			case kind := <-ended:
+				others := hanging[kind]
 				others.tries--
-				hanging[t] = others
+				hanging[kind] = others
 			case a := <-won:
 				l.win(s, a)
 			case <-next.C:

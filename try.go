@@ -1,8 +1,6 @@
 package tso
 
-import (
-	"github.com/tsoring/tso/internal/pderr"
-)
+import "github.com/tsoring/tso/internal/pderr"
 
 // try is a route to be tried beside the stream that a lane has, or lacks.
 type try struct {
@@ -29,9 +27,9 @@ func (t try) atOnce() int {
 	}
 }
 
-// waits returns what t has in common with the tries that it waits for: those that a
+// kind returns what t has in common with the tries that it waits for: those that a
 // sleeping member holds up say nothing about its connection.
-func (t try) waits() try { return try{route: t.route, asleep: t.asleep} }
+func (t try) kind() try { return try{route: t.route, asleep: t.asleep} }
 
 // freshEvery is how often the member that the list names is tried on a connection of
 // its own although nobody doubts the one that there is: trouble seldom comes alone.

@@ -176,7 +176,7 @@ func (r Row) On(k Kind) Row {
 
 // OtherAllocatorKilled kills a member that serves its dc-location and does not lead.
 func OtherAllocatorKilled() Row {
-	row := Row{Name: "another DC's leader killed", Target: targetFound, before: func(ctx context.Context, s *stage) error { return s.awaitAllocator(ctx) }, hit: func(ctx context.Context, s *stage) error {
+	row := Row{Name: "another DC's leader killed", Target: targetFound, before: awaitAllocator, hit: func(ctx context.Context, s *stage) error {
 		victim, err := s.allocator(ctx)
 		if err != nil {
 			return err

@@ -76,12 +76,8 @@ func (s *stage) allocator(ctx context.Context) (*pdcluster.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	leader, err := s.cluster.WaitLeader(ctx)
-	if err != nil {
-		return nil, err
-	}
 	for _, m := range s.cluster.Members() {
-		if m != leader && leaders[m.DC] == m.Name {
+		if m != s.leader && leaders[m.DC] == m.Name {
 			return m, nil
 		}
 	}
@@ -90,26 +86,32 @@ func (s *stage) allocator(ctx context.Context) (*pdcluster.Member, error) {
 
 // awaitAllocator waits until there is such a member: after a start, PD leaves all
 // allocators where they are for up to a minute.
-func (s *stage) awaitAllocator(ctx context.Context) error {
-	for {
-		_, err := s.allocator(ctx)
-		if err == nil || wait(ctx, calm/10) != nil {
-			return err
+func awaitAllocator(ctx context.Context, s *stage) error {
+	return until(ctx, func() (err error) {
+		if s.leader, err = s.cluster.WaitLeader(ctx); err == nil {
+			_, err = s.allocator(ctx)
 		}
-	}
+		return err
+	})
 }
 
 // awaitAllocators waits until each dc-location is served again.
 func (s *stage) awaitAllocators(ctx context.Context) error {
-	leaders, err := s.cluster.AllocatorLeaders(ctx)
-	for ; ; leaders, err = s.cluster.AllocatorLeaders(ctx) {
-		if err == nil {
-			err = s.allServed(ctx, leaders)
+	return until(ctx, func() error {
+		leaders, err := s.cluster.AllocatorLeaders(ctx)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			return nil
-		}
-		if wait(ctx, calm/10) != nil {
+		return s.allServed(ctx, leaders)
+	})
+}
+
+// until calls try again and again until it returns nil, or returns its error when ctx has
+// ended.
+func until(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		if err == nil || wait(ctx, calm/10) != nil {
 			return err
 		}
 	}
