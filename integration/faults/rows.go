@@ -119,7 +119,11 @@ func PathRefused(d time.Duration, o Options) Row {
 	return Row{
 		Name: fmt.Sprintf("path to the leader reset, refused %v", d), Options: o, Target: aroundOr(o, targetReset, targetFound),
 		hit: func(ctx context.Context, s *stage) error {
-			s.leader.Path.Refuse()
+			if o.Forwarding {
+				s.leader.Path.Refuse() // a follower that forwards still connects
+			} else {
+				s.leader.Path.Shut()
+			}
 			return s.heal(ctx, d, o)
 		},
 	}

@@ -15,8 +15,8 @@
 // the state of the path.
 //
 // What cannot be imitated without the rights of root: a connection of a client is
-// always accepted by the kernel. Where connecting would hang, it gets no answer; where
-// it would be refused, it is reset at once. grpc-go, which has no connection before the
-// server's first frame, sees the same in both. And what a black hole keeps is
-// acknowledged, so that TCP_USER_TIMEOUT does not help.
+// accepted by the kernel wherever one of a member is. Where connecting would hang, it gets
+// no answer; where it would be refused, it is reset at once, as by a balancer with nobody
+// behind it. [Path.Shut] has it refused indeed, and members' new ones too. And what a black
+// hole keeps is acknowledged, so that TCP_USER_TIMEOUT does not help.
 package pdpath

@@ -4,17 +4,24 @@ import "time"
 
 // Hold makes the path a black hole for clients, until Heal: bytes are kept, and
 // connections that are made get no answer.
-func (p *Path) Hold() { p.become(held) }
+func (p *Path) Hold() { p.enter(held) }
 
 // Refuse resets the clients' connections, and those that they make until Heal.
 func (p *Path) Refuse() {
-	p.become(refused)
+	p.enter(refused)
 	p.Reset()
 }
 
-// Heal ends Hold and Refuse. What has been kept goes on its way. What Silence has
+// Shut resets the clients' connections, and has nobody listen until Heal: members cannot
+// connect either, but keep the connections that they have.
+func (p *Path) Shut() {
+	p.enter(shut)
+	p.Reset()
+}
+
+// Heal ends Hold, Refuse and Shut. What has been kept goes on its way. What Silence has
 // taken stays dead.
-func (p *Path) Heal() { p.become(open) }
+func (p *Path) Heal() { p.enter(open) }
 
 // Reset breaks the connections that clients have now, by RST.
 func (p *Path) Reset() {
@@ -36,9 +43,17 @@ func (p *Path) Silence() {
 // be up to 1 ms late.
 func (p *Path) SetDelay(d time.Duration) { p.delay.Store(int64(d)) }
 
-func (p *Path) become(s state) {
+func (p *Path) enter(s state) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if s == shut {
+		_ = p.listener.Close() // it can only be closed already
+	}
+	p.become(s)
+}
+
+// become is called under mu.
+func (p *Path) become(s state) {
 	p.state = s
 	close(p.changed)
 	p.changed = make(chan struct{})

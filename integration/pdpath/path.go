@@ -12,17 +12,18 @@ import (
 // Path forwards TCP connections to one address. Its methods may be called from any
 // goroutine.
 type Path struct {
-	target   string
-	listener *net.TCPListener
-	running  sync.WaitGroup
+	target  string
+	address string
+	running sync.WaitGroup
 
 	clients, members atomic.Int64 // connections accepted, by who made them
 	delay            atomic.Int64 // one way, in nanoseconds
 
-	mu      sync.Mutex
-	state   state              // guarded by mu
-	changed chan struct{}      // guarded by mu; closed and replaced when state changes
-	links   map[*link]struct{} // guarded by mu; nil once closed
+	mu       sync.Mutex
+	listener *net.TCPListener   // guarded by mu
+	state    state              // guarded by mu
+	changed  chan struct{}      // guarded by mu; closed and replaced when state changes
+	links    map[*link]struct{} // guarded by mu; nil once closed
 }
 
 // state is what happens to clients' connections.
@@ -32,30 +33,36 @@ const (
 	open    state = iota // bytes pass
 	held                 // nothing passes, nothing is lost
 	refused              // no connection lives
+	shut                 // no connection lives, and nobody listens
 )
 
 // New returns a path to an address, host:port, where nobody needs to listen yet.
 func New(target string) (*Path, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := listen("127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("pdpath: %w", err)
 	}
-	tcp, ok := listener.(*net.TCPListener)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("pdpath: a listener of type %T", listener), listener.Close())
-	}
 	p := &Path{
 		target:   target,
-		listener: tcp,
+		address:  listener.Addr().String(),
+		listener: listener,
 		changed:  make(chan struct{}),
 		links:    make(map[*link]struct{}),
 	}
-	p.running.Go(p.accept)
+	p.running.Go(func() { p.accept(listener) })
 	return p, nil
 }
 
+func listen(address string) (*net.TCPListener, error) {
+	resolved, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenTCP("tcp", resolved)
+}
+
 // Address is where the path begins, host:port.
-func (p *Path) Address() string { return p.listener.Addr().String() }
+func (p *Path) Address() string { return p.address }
 
 // Clients returns how many connections clients have made, those included that were
 // refused.
@@ -80,10 +87,11 @@ func (p *Path) Links() (clients, members int) {
 
 // Close breaks all connections and waits until nothing of the path is left.
 func (p *Path) Close() {
-	_ = p.listener.Close() // it can only be closed already
 	p.mu.Lock()
+	_ = p.listener.Close() // it can only be closed already
 	links := p.links
 	p.links = nil
+	p.become(open) // for who waits for that
 	p.mu.Unlock()
 	for l := range links {
 		l.close()
@@ -91,16 +99,47 @@ func (p *Path) Close() {
 	p.running.Wait()
 }
 
-func (p *Path) accept() {
+// accept serves connections until the listener is closed, and takes another one's once
+// there may be one.
+func (p *Path) accept(listener *net.TCPListener) {
+	for listener != nil {
+		near, err := listener.AcceptTCP()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			listener = p.relisten()
+		case err != nil: // that connection is gone, as its maker will see
+		default:
+			p.running.Go(func() { p.serve(near) })
+		}
+	}
+}
+
+// relisten listens again when the path is not shut any more. It returns nil once the path
+// is closed.
+func (p *Path) relisten() *net.TCPListener {
 	for {
-		near, err := p.listener.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) {
-			return
+		p.mu.Lock()
+		changed, away, closed := p.changed, p.state == shut, p.links == nil
+		var err error
+		if !away && !closed {
+			p.listener, err = listen(p.address)
 		}
-		if err != nil {
-			continue // that connection is gone, as its maker will see
+		listener := p.listener
+		p.mu.Unlock()
+		switch {
+		case closed:
+			return nil
+		case away:
+			<-changed
+		case err == nil:
+			return listener
+		default: // somebody's connection begins at this port
+			retry := time.NewTimer(time.Millisecond)
+			select {
+			case <-retry.C:
+			case <-changed:
+			}
 		}
-		p.running.Go(func() { p.serve(near) })
 	}
 }
 
@@ -127,7 +166,7 @@ func (p *Path) serve(near *net.TCPConn) {
 func (p *Path) add(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.links == nil || p.state == refused && l.client {
+	if p.links == nil || (p.state == refused || p.state == shut) && l.client {
 		return false
 	}
 	p.links[l] = struct{}{}

@@ -152,6 +152,27 @@ func TestPath_RefuseLeavesNobody(t *testing.T) {
 	require.EqualValues(t, 3, p.Clients())
 }
 
+func TestPath_ShutHasNobodyListen(t *testing.T) {
+	p := startPath(t)
+	client, member := dialClient(t, p), dialMember(t, p)
+	client.requireAnswered("open")
+	member.requireAnswered("open")
+	p.Shut()
+	client.requireReset()
+	_, err := net.Dial("tcp", p.Address())
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	member.requireAnswered("shut")
+	p.Heal()
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", p.Address())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}, time.Minute, time.Millisecond)
+	dialClient(t, p).requireAnswered("healed")
+}
+
 func TestPath_ResetOnce(t *testing.T) {
 	p := startPath(t)
 	before := dialClient(t, p)
@@ -218,7 +239,7 @@ func TestPath_FaultsAreForThisProcessOnly(t *testing.T) {
 
 func TestPath_CloseWhateverHappens(t *testing.T) {
 	for name, fault := range map[string]func(*Path){
-		"open": func(*Path) {}, "held": (*Path).Hold, "refused": (*Path).Refuse, "silenced": (*Path).Silence,
+		"open": func(*Path) {}, "held": (*Path).Hold, "refused": (*Path).Refuse, "shut": (*Path).Shut, "silenced": (*Path).Silence,
 	} {
 		p := startPath(t)
 		client := dialClient(t, p)
