@@ -193,7 +193,8 @@ type receiveSide struct {
 	response wire.Response
 	rtt      roundTrip
 	// high is the largest timestamp handed out in this scope.
-	high uint64
+	high   uint64
+	suffix suffix
 	// badAnswers counts the streams, since the last good answer, that ended
 	// with an answer that could not be used; failures counts all that ended.
 	badAnswers int

@@ -136,6 +136,9 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	if err := response.Check(slot.count, l.env.clusterID()); err != nil {
 		return l.bad(f, err)
 	}
+	if !l.suffix.believe(response.SuffixBits, l.env.now) {
+		return errSuffixForgotten
+	}
 	granted := batch.Share(response.Physical, response.Logical, slot.count, response.SuffixBits)
 	if first := granted.At(0); first <= l.high {
 		return l.fellBack(f, first)

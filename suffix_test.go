@@ -1,0 +1,58 @@
+package tso
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// withBits is an answer of a cluster whose timestamps have suffix bits.
+func withBits(ts uint64, bits uint32) fakeAnswer {
+	response := granting(ts, 1)
+	response.SuffixBits = bits
+	return fakeAnswer{response: response}
+}
+
+func TestTimestampsWithoutTheSuffixOfBeforeAreNotHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ss := newStreams()
+		l, e := startFakeLane(t, ss.open)
+		s := <-ss.opened
+		r := pushNew(t, l, context.Background())
+		<-s.sent
+		s.answers <- withBits(base, 2)
+		requireTS(t, base, r)
+
+		r = pushNew(t, l, context.Background())
+		<-s.sent
+		for range 5 { // more than bad answers need to surface
+			s.answers <- withBits(base+1000, 0)
+			<-s.closed
+			s = <-ss.opened
+			<-s.sent
+		}
+		require.Equal(t, base, l.high)
+		s.answers <- withBits(base+4, 2)
+		requireTS(t, base+4, r)
+		require.Zero(t, e.stats.badAnswers.Load())
+	})
+}
+
+func TestSuffixThatIsGoneForGoodIsBelievedAfterAWhile(t *testing.T) {
+	now := int64(time.Hour)
+	clock := func() int64 { return now }
+	s := suffix{}
+	require.True(t, s.believe(3, clock))
+	require.False(t, s.believe(0, clock))
+	now += int64(suffixGrace) - 1
+	require.False(t, s.believe(2, clock))
+	require.True(t, s.believe(3, clock), "they are back")
+	require.False(t, s.believe(0, clock), "another time")
+	now += int64(suffixGrace)
+	require.True(t, s.believe(0, clock))
+	require.True(t, s.believe(0, clock))
+	require.True(t, s.believe(1, clock))
+}
