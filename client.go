@@ -148,6 +148,7 @@ func (c *client) build(cfg *config) {
 		open:        c.open,
 		fresh:       c.fresh,
 		members:     c.memberURLs,
+		reachable:   c.reachable,
 		candidate:   c.members.Candidate,
 		health:      c.health,
 		refresh:     c.members.Refresh,

@@ -2,11 +2,15 @@ package tso
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
+	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -99,6 +103,13 @@ func (f *freshConn) keep() bool {
 
 func (f *freshConn) drop() { _ = f.conn.Close() } // its only error is that it is closed already
 
+// reachable reports whether the connection that all share to the member at url is not known
+// to be down.
+func (c *client) reachable(url string) bool {
+	conn, err := c.members.Conn(url)
+	return err == nil && conn.GetState() != connectivity.TransientFailure
+}
+
 // health asks the member at url whether it is well. An answer will do, whatever it is: it
 // shows that the member can be reached, and timestamps show the rest.
 func (c *client) health(ctx context.Context, url string) error {
@@ -113,14 +124,38 @@ func (c *client) health(ctx context.Context, url string) error {
 	return err
 }
 
-// dial returns what connects to the member at url.
-func (c *client) dial(url string) func(ctx context.Context, address string) (net.Conn, error) {
+// dial returns what connects to the member at url. A fresh connection is a try until there
+// is one, and goes on while it is refused.
+func (c *client) dial(url string, fresh bool) func(ctx context.Context, address string) (net.Conn, error) {
 	d := &yieldconn.Dialer{
 		Awaited: func() bool { return c.awaited(url) },
 		Load:    &c.load,
 		Counts:  &c.reads,
 	}
-	return d.Dial
+	if !fresh {
+		return d.Dial
+	}
+	var made atomic.Bool
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		if made.Load() {
+			return d.Dial(ctx, address)
+		}
+		conn, err := c.knock(ctx, func() (net.Conn, error) { return d.Dial(ctx, address) })
+		made.Store(err == nil)
+		return conn, err
+	}
+}
+
+// knock connects again and again while that is refused, until ctx ends. A member that is
+// back is found at once so, and one that is not hears nothing of it.
+func (c *client) knock(ctx context.Context, dial func() (net.Conn, error)) (net.Conn, error) {
+	for {
+		conn, err := dial()
+		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || ctx.Err() != nil {
+			return conn, err
+		}
+		sleep(ctx, c.pace.reserveKnock(c.env.now()))
+	}
 }
 
 // awaited reports whether an answer to a request for timestamps is awaited from the

@@ -96,6 +96,11 @@ func newEchoStream(url string, oracle *atomic.Int64) tsoStream {
 
 func (s echoStream) Recv(r *wire.Response) error {
 	select {
+	case <-s.closed:
+		return s.cause
+	default:
+	}
+	select {
 	case count := <-s.sent:
 		*r = wire.Response{
 			Count: count, HasTime: true, ClusterID: fakeCluster,
@@ -150,6 +155,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 			s, err := e.stream(ctx, e.probe(r))
 			return s, &e.conns, err
 		},
+		reachable: func(string) bool { return true },
 		candidate: func() string { return "" },
 		members:   func() []string { return []string{*e.leader.Load()} },
 		health:    func(context.Context, string) error { return nil },

@@ -28,6 +28,9 @@ type laneEnv struct {
 	fresh func(ctx context.Context, dc string, r route) (tsoStream, connection, error)
 	// members returns the URLs of all members that PD tells of.
 	members func() []string
+	// reachable reports whether the connection that there is to the member at url may
+	// work: it is not known to be down.
+	reachable func(url string) bool
 	// candidate returns the URL of the member that PD is likely to elect next, or "".
 	candidate func() string
 	// health asks the member at url whether it is well.
@@ -126,10 +129,13 @@ type lane struct {
 	patience atomic.Int64
 	// suspicion is why other streams are tried, nil while none are.
 	suspicion atomic.Pointer[suspicion]
+	// standby is a stream through another member, nil without one. Put there by the
+	// patrol goroutine.
+	standby atomic.Pointer[attempt]
 	// regained is set by the first good answer after a failure; see widen.
 	regained atomic.Bool
 	// asks is the lane's share of the tries on connections that are there.
-	asks allowance
+	asks share
 	// closing is why the lane has ended, nil while it has not.
 	closing atomic.Pointer[error]
 	// room wakes callers who wait for room in a full ring.
@@ -158,13 +164,14 @@ type lane struct {
 	tickTimer   wheel.Timer
 	lingerTimer wheel.Timer
 
-	ctx    context.Context    // of the run goroutine
-	stop   context.CancelFunc // ends it
-	poke   chan struct{}      // wakes the run goroutine from its back-off
-	alarm  chan struct{}      // wakes the watch goroutine
-	wide   chan struct{}      // wakes the widen goroutine
-	proved chan *attempt      // a stream that is better than the one there is
-	dialed atomic.Pointer[attempt]
+	ctx     context.Context    // of the run goroutine
+	stop    context.CancelFunc // ends it
+	poke    chan struct{}      // wakes the run goroutine from its back-off
+	alarm   chan struct{}      // wakes the watch goroutine
+	wide    chan struct{}      // wakes the widen goroutine
+	settled chan struct{}      // wakes the patrol goroutine: there is another stream
+	proved  chan *attempt      // a stream that is better than the one there is
+	dialed  atomic.Pointer[attempt]
 
 	cause atomic.Pointer[error] // the last thing that went wrong
 }
@@ -224,6 +231,7 @@ func newLane(dc string, env *laneEnv) *lane {
 		ring: ring.New[*request](env.capacity),
 		tick: tickOf(env.budget),
 		poke: make(chan struct{}, 1),
+		asks: shareOf(dc),
 	}
 	l.slack = max(2*l.tick, l.tick+lateTick)
 	l.ctx, l.stop = context.WithCancel(context.Background())
@@ -231,6 +239,7 @@ func newLane(dc string, env *laneEnv) *lane {
 	l.patience.Store(int64(minPatience))
 	l.alarm = make(chan struct{}, 1)
 	l.wide = make(chan struct{}, 1)
+	l.settled = make(chan struct{}, 1)
 	l.proved = make(chan *attempt, 1)
 	l.room.init()
 	l.tickTimer.Init(env.wheel, l.onTick)

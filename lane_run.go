@@ -98,11 +98,20 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	f := newFlight(a.stream, a.via, a.over != nil)
 	l.setCurrent(f)
 	l.takeSeat()
+	l.settle()
 	err = l.receive(f)
 	l.current.CompareAndSwap(f, nil) // close may have been faster
 	a.stream.Close(err)
 	l.takeSeat() // takes back what was in flight
 	return err
+}
+
+// settle has what must keep up with the stream look at it.
+func (l *lane) settle() {
+	select {
+	case l.settled <- struct{}{}:
+	default:
+	}
 }
 
 func (l *lane) tellCutOver(a *attempt) {
@@ -280,7 +289,11 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0
 		}
-		if l.suspicion.Load() != nil {
+		switch {
+		case l.suspicion.Load() == nil:
+		case errors.Is(err, errNotServed):
+			return listPause
+		default:
 			return runPause // who finds a stream, or a new leader, ends it
 		}
 	}

@@ -1,14 +1,17 @@
 package tso
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
-// 20 at once and then 10 a second, all lanes together 60 and 30, and who PD is about to
-// elect is asked 60 times at once and then 20 a second.
+// 20 at once and then 10 a second, or 30 where nothing tells of the member that PD will
+// choose, as for dc-locations; all lanes together have 240 and 40; and who PD is about to
+// elect is asked 60 times at once and then 20 a second. Where a host refuses to be connected
+// to, which no member hears of, it is asked again 25 times a second.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
@@ -20,15 +23,21 @@ type pacer struct {
 	spread allowance // for streams over all members
 	asks   allowance // for tries of all lanes on connections that are there
 	likely allowance // for such tries of who is about to be elected
+	knocks allowance // for connects that have been refused
 }
 
 var (
 	firstRate  = rate{burst: 12, interval: 400 * time.Millisecond}
 	allRate    = rate{burst: 28, interval: 150 * time.Millisecond}
 	spreadRate = rate{burst: 30, interval: 1500 * time.Millisecond}
-	askRate    = rate{burst: 60, interval: 33 * time.Millisecond}
+	askRate    = rate{burst: 240, interval: 25 * time.Millisecond}
 	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
+	dcRate     = rate{burst: 20, interval: 33 * time.Millisecond}
 	likelyRate = rate{burst: 60, interval: 50 * time.Millisecond}
+	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
+
+	// spareRate is firstRate for who leaves half of what is at once to others.
+	spareRate = rate{burst: firstRate.burst / 2, interval: firstRate.interval}
 )
 
 // reserve takes a turn, and returns how long to wait for it. again says that the
@@ -37,12 +46,23 @@ var (
 // time find a short line, however many others are in trouble.
 func (p *pacer) reserve(now int64, again bool) (wait time.Duration, ok bool) {
 	if again {
-		return p.all.take(now, allRate, maxTryWait)
+		return p.queue(now, maxTryWait)
 	}
 	if p.reserveFirst(now) {
 		return 0, true
 	}
-	return p.all.take(now, allRate, forever)
+	return p.queue(now, forever)
+}
+
+// queue takes a turn of those for everybody. Who has to wait for it waits a little longer
+// by chance: many clients lose their streams at the same moment, and their turns would
+// come at the same moments for ever.
+func (p *pacer) queue(now int64, most time.Duration) (wait time.Duration, ok bool) {
+	wait, ok = p.all.take(now, allRate, most)
+	if wait > 0 {
+		wait += rand.N(allRate.interval / 4)
+	}
+	return wait, ok
 }
 
 // reserveFirst takes a turn of those for lanes that have just lost their stream, if
@@ -68,21 +88,54 @@ const maxTryWait = 300 * time.Millisecond
 // reserveTry takes a turn for one of several tries, and returns how long to wait for it, or
 // false if that is too long. Tries on connections that are there have turns of their own:
 // to ask a member on one, and be told that it does not serve, costs the member less than
-// the list of members that a client without a leader asks for meanwhile. lane is what the
-// lane has used of its own share of these; a turn of it is lost where the lanes together
-// have used up theirs.
-func (p *pacer) reserveTry(now int64, t try, lane *allowance) (wait time.Duration, ok bool) {
+// the list of members that a client without a leader asks for meanwhile. A turn of the
+// lane's own share of these is lost where the lanes together have used up theirs.
+func (p *pacer) reserveTry(now int64, t try, lane *share) (wait time.Duration, ok bool) {
 	switch {
 	case t.fresh:
-		return p.all.take(now, allRate, maxTryWait)
+		return p.reserveFresh(now)
 	case t.likely:
 		return p.likely.take(now, likelyRate, maxTryWait)
 	}
-	if wait, ok = lane.take(now, laneRate, maxTryWait); !ok {
+	if wait, ok = lane.take(now, lane.rate, maxTryWait); !ok {
 		return wait, false
 	}
 	all, ok := p.asks.take(now, askRate, maxTryWait)
 	return max(wait, all), ok
+}
+
+// reserveFresh takes a turn for a try that takes a connection: also of those for lanes that
+// have just lost their stream, as long as half of these are left. So a path that is back
+// is found after 55 ms at the median, not 75.
+func (p *pacer) reserveFresh(now int64) (wait time.Duration, ok bool) {
+	if _, ok = p.all.take(now, allRate, 0); ok {
+		return 0, true
+	}
+	if _, ok = p.first.take(now, spareRate, 0); ok {
+		return 0, true
+	}
+	return p.queue(now, maxTryWait)
+}
+
+// reserveKnock takes a turn to connect to who has refused it, and returns how long to wait
+// for it.
+func (p *pacer) reserveKnock(now int64) (wait time.Duration) {
+	wait, _ = p.knocks.take(now, knockRate, forever)
+	return max(wait, knockRate.interval) + rand.N(knockRate.interval/4)
+}
+
+// share is what one lane may use of what all have, and has used.
+type share struct {
+	allowance
+	rate rate
+}
+
+// shareOf returns the share of the lane of a dc-location.
+func shareOf(dc string) share {
+	if dc == globalDC {
+		return share{rate: laneRate}
+	}
+	return share{rate: dcRate}
 }
 
 // rate is burst events at once, and one each interval.

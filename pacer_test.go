@@ -1,6 +1,7 @@
 package tso
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -14,12 +15,16 @@ func TestPacer_TriesLeaveNoDebt(t *testing.T) {
 	second := int64(time.Second)
 	taken := 0
 	for now := int64(0); now < 60*second; now += second / 20 {
-		if wait, ok := p.reserveTry(now, try{fresh: true}, new(allowance)); ok {
-			require.LessOrEqual(t, wait, maxTryWait)
+		if wait, ok := p.reserveTry(now, try{fresh: true}, &share{rate: laneRate}); ok {
+			require.LessOrEqual(t, wait, maxTryWait+allRate.interval/4)
 			taken++
 		}
 	}
-	require.InDelta(t, 60*second/int64(allRate.interval)+int64(allRate.burst), taken, 5)
+	spare := perMinute(spareRate)
+	require.InDelta(t, perMinute(allRate)+spare, taken, 6)
+	for range firstRate.burst - spareRate.burst {
+		require.True(t, p.reserveFirst(60*second), "not all of these are for tries")
+	}
 	wait, _ := p.reserve(60*second, true)
 	require.LessOrEqual(t, wait, maxTryWait+allRate.interval)
 }
@@ -32,7 +37,7 @@ func TestPacer_LanesHaveTheirOwnAsks(t *testing.T) {
 		3:  3 * perMinute(laneRate),
 		32: perMinute(askRate),
 	} {
-		p, own := &pacer{}, make([]allowance, lanes)
+		p, own := &pacer{}, slices.Repeat([]share{{rate: laneRate}}, lanes)
 		taken := 0
 		for now := int64(0); now < int64(time.Minute); now += int64(10 * time.Millisecond) {
 			for i := range own {

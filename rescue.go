@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,16 +50,17 @@ const (
 // within that.
 const electionPause = 20 * time.Millisecond
 
-// runPause is the pause of the run goroutine while others look for a stream.
-const runPause = time.Second
+// runPause is the pause of the run goroutine while others look for a stream. What it could
+// do meanwhile takes a turn from them, and they wake it when they have found one. To ask for
+// a list takes none: that is what it does where no member is known to serve, each listPause.
+const (
+	runPause  = 3 * time.Second
+	listPause = time.Second
+)
 
 // staleAfter is the age from which a stream that has won is not used any more,
 // because the lane went on with another one.
 const staleAfter = time.Second
-
-// homeInterval is how often a lane whose requests are forwarded tries to do without,
-// and how often one that has no calls asks its member for its health.
-const homeInterval = time.Second
 
 // errCutOver is why a stream has ended that was not given up for any fault of
 // its own.
@@ -72,18 +72,28 @@ var errCutOver = errors.New("another connection answers faster")
 type suspicion struct {
 	ctx    context.Context // the tries that it leads to
 	cancel context.CancelFunc
-	// conn says that the connection is suspected, not just the member.
-	conn atomic.Bool
+	// conn is the member whose connection is suspected, not just that it serves.
+	conn atomic.Pointer[string]
 }
 
-// suspect has the lane look for another stream; conn says that it is the connection
-// which does not seem to work. Any goroutine may call it.
+// doubts returns the member whose connection is suspected, "" if none is.
+func (s *suspicion) doubts() string {
+	if conn := s.conn.Load(); conn != nil {
+		return *conn
+	}
+	return ""
+}
+
+// suspect has the lane look for another stream; conn says that it is the connection to the
+// member which does not seem to work. Any goroutine may call it.
 func (l *lane) suspect(conn bool) {
 	s := l.suspicion.Load()
 	if s == nil {
 		s = &suspicion{}
 		s.ctx, s.cancel = context.WithCancel(l.ctx)
-		s.conn.Store(conn)
+		if conn {
+			s.conn.Store(l.doubtful())
+		}
 		if !l.suspicion.CompareAndSwap(nil, s) {
 			s.cancel()
 			return
@@ -93,9 +103,17 @@ func (l *lane) suspect(conn bool) {
 		case l.alarm <- struct{}{}:
 		default:
 		}
-	} else if conn && !s.conn.Load() {
-		s.conn.Store(true)
+	} else if conn {
+		s.conn.Store(l.doubtful())
 	}
+}
+
+// doubtful returns the member that the lane tries to reach, directly or through another.
+func (l *lane) doubtful() *string {
+	if a := l.dialed.Load(); a != nil {
+		return &a.target
+	}
+	return nil
 }
 
 // trust ends a suspicion: an answer has come. On the run goroutine.
@@ -131,21 +149,31 @@ func (l *lane) rescue(s *suspicion) {
 	next := time.NewTimer(rescuePause)
 	defer next.Stop()
 	began := l.env.now()
+	l.favourStandby(s, &racing, won)
 	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
 		pause := l.roundPause(l.env.now() - began)
 		next.Reset(pause + rand.N(pause/4))
-		for _, t := range l.tries(round, s.conn.Load()) {
-			kind := t.kind()
-			now, others := l.env.now(), hanging[kind]
+		now := l.env.now()
+		silent := func(m string) bool {
+			t := try{route: direct(m)}
+			others := hanging[t]
+			return others.before(now) && others.tries < t.atOnce()
+		}
+		for _, t := range l.tries(round, s.doubts(), silent) {
+			others := hanging[t.kind()]
 			if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
 				continue
 			}
-			hanging[kind] = unended{tries: others.tries + 1, last: now}
+			wait, ok := l.env.pace.reserveTry(now, t, &l.asks)
+			if !ok {
+				continue // there is another round soon
+			}
+			hanging[t.kind()] = unended{tries: others.tries + 1, last: now + int64(wait)}
 			racing.Go(func() {
-				l.race(s.ctx, t, won)
+				l.race(s.ctx, t, wait, won)
 				select {
-				case ended <- kind:
+				case ended <- t.kind():
 				case <-s.ctx.Done():
 				}
 			})
@@ -168,11 +196,15 @@ func (l *lane) rescue(s *suspicion) {
 }
 
 // unended are the tries of a kind that have not come to an end: how many, and when the
-// last of them began.
+// last of them begins.
 type unended struct {
 	tries int
 	last  int64
 }
+
+// before reports whether there are any, all begun before now: one that is asked and awake
+// answers within a round.
+func (u unended) before(now int64) bool { return u.tries > 0 && u.last < now }
 
 // roundPause returns how long after the last round of tries the next one comes, in a
 // rescue that is this old.
@@ -193,12 +225,9 @@ func (l *lane) win(s *suspicion, a *attempt) {
 	s.cancel()
 }
 
-// race tries one way, and reports if it has brought an answer before ctx ends.
-func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
-	wait, ok := l.env.pace.reserveTry(l.env.now(), t, &l.asks)
-	if !ok {
-		return // there is another round soon
-	}
+// race tries one way when its turn has come, and reports if it has brought an answer before
+// ctx ends.
+func (l *lane) race(ctx context.Context, t try, wait time.Duration, won chan<- *attempt) {
 	sleep(ctx, wait)
 	if ctx.Err() != nil {
 		return
@@ -210,6 +239,11 @@ func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
 		}
 		return
 	}
+	offer(ctx, a, won)
+}
+
+// offer reports that a has brought an answer, unless ctx ends before that is heard.
+func offer(ctx context.Context, a *attempt, won chan<- *attempt) {
 	select {
 	case won <- a:
 	case <-ctx.Done():
@@ -217,32 +251,44 @@ func (l *lane) race(ctx context.Context, t try, won chan<- *attempt) {
 	}
 }
 
-// prove opens a stream and has it answer a request that nobody waits for. It gives up
-// when ctx or the RPC timeout ends; the stream lives longer.
+// prove opens a stream and has it answer a request that nobody waits for. The stream
+// lives longer than ctx.
 func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 	l.env.stats.probes.Add(1)
 	life, cancel := context.WithCancelCause(l.ctx)
-	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	late := time.AfterFunc(l.env.timeout, func() { cancel(errDialTimeout) })
 	a := &attempt{route: t.route, listed: l.env.target(l.dc), cancel: cancel}
-	var err error
-	if t.fresh {
-		a.stream, a.conn, err = l.env.fresh(life, l.dc, t.route)
-	} else {
-		a.stream, err = l.env.open(life, l.dc, t.route)
+	err := l.proveBy(ctx, a, func() (err error) {
+		if t.fresh {
+			a.stream, a.conn, err = l.env.fresh(life, l.dc, t.route)
+		} else {
+			a.stream, err = l.env.open(life, l.dc, t.route)
+		}
+		if err != nil {
+			return err
+		}
+		return l.roundTrip(a.stream)
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = l.roundTrip(a.stream)
-	}
+	return a, nil
+}
+
+// proveBy notes that a serves if asking it succeeds before ctx or the RPC timeout ends,
+// and drops it otherwise.
+func (l *lane) proveBy(ctx context.Context, a *attempt, ask func() error) error {
+	release := context.AfterFunc(ctx, func() { a.cancel(context.Cause(ctx)) })
+	late := time.AfterFunc(l.env.timeout, func() { a.cancel(errDialTimeout) })
+	err := ask()
 	if inTime := late.Stop(); !release() || !inTime {
 		err = errors.Join(err, errDialTimeout) // the stream ends, or is about to
 	}
 	if err != nil {
 		a.drop(err)
-		return nil, err
+		return err
 	}
 	a.proved = l.env.now()
-	return a, nil
+	return nil
 }
 
 // roundTrip asks for a timestamp and throws it away.
@@ -300,58 +346,4 @@ func (l *lane) stillGood(a *attempt) *attempt {
 // stale reports whether a, which has proved itself, is not worth having any more.
 func (l *lane) stale(a *attempt) bool {
 	return l.outdated(a) || l.env.now()-a.proved > int64(staleAfter)
-}
-
-// patrol runs where requests may be forwarded. Each second it sees whether a lane
-// whose requests are can do without, and whether the member of one that has no calls
-// is well.
-func (l *lane) patrol() {
-	ticker := time.NewTicker(homeInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		a := l.dialed.Load()
-		switch {
-		case a == nil || a.target == "" || l.suspicion.Load() != nil:
-		case !a.isDirect():
-			l.tryHome(a)
-		case l.idle() && slices.Contains(a.members(), a.target):
-			l.checkHealth(a)
-		}
-	}
-}
-
-// tryHome goes back to the direct route if that works, and the lane has not gone on to
-// another one meanwhile.
-func (l *lane) tryHome(a *attempt) {
-	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
-	defer cancel()
-	way := try{route: direct(a.target), fresh: true}
-	wait, ok := l.env.pace.reserveTry(l.env.now(), way, &l.asks)
-	if !ok {
-		return
-	}
-	sleep(ctx, wait)
-	home, err := l.prove(ctx, way)
-	switch {
-	case err != nil:
-	case l.dialed.Load() != a:
-		home.drop(errMoved)
-	default:
-		l.cutOver(home)
-	}
-}
-
-// checkHealth asks the lane's member whether it is well, so that an idle lane has found
-// another way before the first call needs it.
-func (l *lane) checkHealth(a *attempt) {
-	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
-	defer cancel()
-	if err := l.env.health(ctx, a.target); err != nil && l.ctx.Err() == nil && l.dialed.Load() == a {
-		l.suspect(true)
-	}
 }

@@ -1,12 +1,17 @@
 package tso
 
-import "github.com/tsoring/tso/internal/pderr"
+import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/tsoring/tso/internal/pderr"
+)
 
 // try is a route to be tried beside the stream that a lane has, or lacks.
 type try struct {
 	route
 	fresh  bool // on a connection of its own
-	likely bool // PD is about to elect the target
+	likely bool // PD is about to elect the target, or has, and it is getting ready
 	asleep bool // the target may sleep over requests that come too early
 }
 
@@ -42,26 +47,32 @@ const othersEvery = 4
 // others, since lists are late (PD grants timestamps before it names itself the leader, and
 // asks etcd for each list), and a member that does not serve says so at once; and, with
 // forwarding, the one named through each of the others. There may be turns for a few of
-// them only, so each round begins with another one. conn says that the connection to the
-// member named is suspected.
-func (l *lane) tries(round int, conn bool) []try {
-	target, candidate, unready := l.env.target(l.dc), l.candidate(), l.unready()
+// them only, so each round begins with another one, and none is spent on a connection that
+// is known to be down: grpc-go would fail it at once. doubted is the member whose connection
+// is, and silent reports whether a member may be sleeping over a question.
+func (l *lane) tries(round int, doubted string, silent func(member string) bool) []try {
+	target, candidate := l.env.target(l.dc), l.candidate()
+	unready, starting := l.unready()
 	var all []try
 	if target != "" {
-		fresh := conn || round%freshEvery == freshEvery-1
+		up := l.env.reachable(target)
+		fresh := target == doubted || !up || round%freshEvery == freshEvery-1
 		if fresh {
 			all = append(all, try{route: direct(target), fresh: true})
 		}
-		if !fresh || unready {
-			all = append(all, try{route: direct(target), asleep: unready})
+		if up && (!fresh || unready) {
+			all = append(all, try{route: direct(target), asleep: unready, likely: starting})
 		}
 	}
-	var others []string
+	var sleepers, others []string
 	for _, m := range l.env.members() {
-		if m == target {
+		switch {
+		case m == target:
 			continue
-		}
-		if m != candidate {
+		case m == candidate || !l.env.reachable(m):
+		case silent(m):
+			sleepers = append(sleepers, m)
+		default:
 			others = append(others, m)
 		}
 		if l.env.forwarding && target != "" {
@@ -71,7 +82,8 @@ func (l *lane) tries(round int, conn bool) []try {
 	if candidate != "" {
 		all = append(all, try{route: direct(candidate), likely: true, asleep: true})
 	}
-	for _, m := range inTurn(round, others, candidate != "" || unready) {
+	seldom := candidate != "" || unready || len(sleepers) > 0
+	for _, m := range append(sleepers, inTurn(round, others, seldom)...) {
 		all = append(all, try{route: direct(m)})
 	}
 	if len(all) == 0 {
@@ -107,9 +119,11 @@ func (l *lane) candidate() string {
 	return ""
 }
 
-// unready reports whether the member that the list names answers that something is not
-// there yet, but not that another one serves.
-func (l *lane) unready() bool {
+// unready reports whether the member that the list names answers, but not that another one
+// serves, and whether it says that something of its own is not there yet.
+func (l *lane) unready() (unready, starting bool) {
 	err := l.lastCause()
-	return pderr.Answered(err) && pderr.Classify(err) != pderr.NotLeader
+	class := pderr.Classify(err)
+	unready = pderr.Answered(err) && class != pderr.NotLeader
+	return unready, class == pderr.Retry && status.Code(err) == codes.Unknown // PD gives its errors no code
 }

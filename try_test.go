@@ -2,6 +2,7 @@ package tso
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,4 +64,34 @@ func TestOthersAreAskedInTurn(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{"pd-2": 1, "pd-3": 1, "pd-4": 1}, asked)
 	require.Empty(t, inTurn(5, nil, false))
+}
+
+// triesOf returns what a round tries, in no order.
+func triesOf(l *lane, round int, doubted string, silent ...string) map[try]bool {
+	all := make(map[try]bool)
+	for _, t := range l.tries(round, doubted, func(m string) bool { return slices.Contains(silent, m) }) {
+		all[t] = true
+	}
+	return all
+}
+
+func TestTries_GoWhereAnAnswerMayCome(t *testing.T) {
+	e := newFakeEnv(nil)
+	defer e.wheel.Close()
+	e.members = func() []string { return []string{"pd-1", "pd-2", "pd-3"} }
+	down := ""
+	e.reachable = func(url string) bool { return url != down }
+	l := newLane(globalDC, e.laneEnv)
+	asked, dialed := func(m string) try { return try{route: direct(m)} }, func(m string) try { return try{route: direct(m), fresh: true} }
+
+	require.Equal(t, map[try]bool{asked("pd-1"): true, asked("pd-2"): true, asked("pd-3"): true}, triesOf(l, 0, ""))
+	require.Equal(t, map[try]bool{dialed("pd-1"): true, asked("pd-2"): true}, triesOf(l, 2, "pd-1"))
+	require.Equal(t, map[try]bool{asked("pd-1"): true, asked("pd-2"): true}, triesOf(l, 2, "pd-3"),
+		"the doubt is about another member's connection")
+	require.Equal(t, map[try]bool{asked("pd-1"): true, asked("pd-3"): true}, triesOf(l, 2, "", "pd-3"),
+		"who says nothing may be sleeping over the question, and is asked again; others seldom")
+	down = "pd-2"
+	require.Equal(t, map[try]bool{asked("pd-1"): true, asked("pd-3"): true}, triesOf(l, 0, ""))
+	down = "pd-1"
+	require.Equal(t, map[try]bool{dialed("pd-1"): true, asked("pd-2"): true}, triesOf(l, 2, ""))
 }

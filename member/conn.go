@@ -102,14 +102,14 @@ func newConnections(dial dialer, options []grpc.DialOption, lost func()) *connec
 }
 
 // dialer is Config.Dial.
-type dialer = func(url string) func(ctx context.Context, address string) (net.Conn, error)
+type dialer = func(url string, fresh bool) func(ctx context.Context, address string) (net.Conn, error)
 
 // optionsFor returns the options of the connection to a URL in normal form.
-func (c *connections) optionsFor(normal string) []grpc.DialOption {
+func (c *connections) optionsFor(normal string, fresh bool) []grpc.DialOption {
 	if c.dial == nil {
 		return c.options
 	}
-	return append([]grpc.DialOption{grpc.WithContextDialer(c.dial(normal))}, c.options...)
+	return append([]grpc.DialOption{grpc.WithContextDialer(c.dial(normal, fresh))}, c.options...)
 }
 
 // get returns the connection for a URL in normal form, and makes it if there is none. It never waits for the network.
@@ -122,7 +122,7 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 	if conn, ok := c.byURL[normal]; ok {
 		return conn, nil
 	}
-	conn, err := c.fresh(normal)
+	conn, err := c.create(normal, false)
 	if err != nil {
 		return nil, err
 	}
@@ -149,9 +149,9 @@ func (c *connections) watch(conn *grpc.ClientConn) {
 	}
 }
 
-// fresh makes a connection to a URL in normal form. It never waits for the network.
-func (c *connections) fresh(normal string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient(dialTarget(normal), c.optionsFor(normal)...)
+// create makes a connection to a URL in normal form. It never waits for the network.
+func (c *connections) create(normal string, fresh bool) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(dialTarget(normal), c.optionsFor(normal, fresh)...)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: gRPC refuses the dial options: %w", normal, err)
 	}

@@ -41,8 +41,9 @@ type Config struct {
 	Seeds []string
 	// Security holds the certificates. Without any, connections are not encrypted.
 	Security Security
-	// Dial, if not nil, returns what connects to the member at a URL in normal form.
-	Dial func(url string) func(ctx context.Context, address string) (net.Conn, error)
+	// Dial, if not nil, returns what connects to the member at a URL in normal form; fresh says that it is for a
+	// connection from Fresh.
+	Dial func(url string, fresh bool) func(ctx context.Context, address string) (net.Conn, error)
 	// DialOptions are applied to each connection after the package's own, and so override them, Dial included.
 	DialOptions []grpc.DialOption
 	// Timeout bounds each question to a member. Zero or less means 3 s.
@@ -181,7 +182,7 @@ func (m *Members) Fresh(url string) (*grpc.ClientConn, error) {
 	if m.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	return m.conns.fresh(normal)
+	return m.conns.create(normal, true)
 }
 
 // Keep makes a connection from Fresh the one that Conn returns, in the place of old, which is closed after Config.Timeout:

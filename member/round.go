@@ -122,7 +122,7 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 		a := <-answers
 		return a.resp, a.err
 	}
-	fresh, err := m.conns.fresh(url)
+	fresh, err := m.conns.create(url, false)
 	if err != nil {
 		return nil, err
 	}
