@@ -74,6 +74,9 @@ func (l *lane) run() {
 	if a := l.takeProved(); a != nil {
 		a.drop(ErrClosed)
 	}
+	if a := l.standby.Swap(nil); a != nil {
+		a.drop(ErrClosed)
+	}
 	l.tickTimer.Stop()
 	l.lingerTimer.Stop()
 }
@@ -145,7 +148,7 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	if err := response.Check(slot.count, l.env.clusterID()); err != nil {
 		return l.bad(f, err)
 	}
-	if !l.suffix.believe(response.SuffixBits, l.env.now) {
+	if !l.suffix.believe(response.SuffixBits, f.url, l.env.now) {
 		return errSuffixForgotten
 	}
 	granted := batch.Share(response.Physical, response.Logical, slot.count, response.SuffixBits)
@@ -281,7 +284,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		switch {
 		case class == pderr.NotLeader, errors.Is(err, errNotServed):
 			l.suspect(false)
-		case pderr.Unreachable(err) && (l.failures > 1 || l.env.forwarding):
+		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
 			l.suspect(true)
 		case pderr.Answered(err) && l.failures > 1:
 			l.suspect(false)
@@ -289,11 +292,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0
 		}
-		switch {
-		case l.suspicion.Load() == nil:
-		case errors.Is(err, errNotServed):
-			return listPause
-		default:
+		if l.suspicion.Load() != nil {
 			return runPause // who finds a stream, or a new leader, ends it
 		}
 	}

@@ -75,7 +75,9 @@ func WithMaxErrorRetry(count int) ClientOption {
 // WithForwardingOption lets the client ask through a follower while the member that
 // serves it cannot be reached from here but the follower can; the default is false. The
 // client goes back to the direct way within about a second of its return. With it on,
-// a client without calls asks its members each second whether they are well.
+// a client without calls asks its members each second whether they are well, and one that
+// reaches the leader asks a follower for a timestamp of the leader's every few seconds.
+// Timestamps of dc-locations do not go through others: PD mixes up their scopes.
 func WithForwardingOption(enableForwarding bool) ClientOption {
 	return func(c *config) { c.forwarding = enableForwarding }
 }

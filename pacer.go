@@ -11,19 +11,21 @@ import (
 // 20 at once and then 10 a second, or 30 where nothing tells of the member that PD will
 // choose, as for dc-locations; all lanes together have 240 and 40; and who PD is about to
 // elect is asked 60 times at once and then 20 a second. Where a host refuses to be connected
-// to, which no member hears of, it is asked again 25 times a second.
+// to, which no member hears of, it is asked again 25 times a second, and 5 times after a
+// minute of that.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
 // stream over all members takes has an allowance of its own; where that is used up,
 // requests go to the leader alone for a while.
 type pacer struct {
-	first  allowance // for lanes that have just lost their stream
-	all    allowance // for everybody
-	spread allowance // for streams over all members
-	asks   allowance // for tries of all lanes on connections that are there
-	likely allowance // for such tries of who is about to be elected
-	knocks allowance // for connects that have been refused
+	first   allowance // for lanes that have just lost their stream
+	all     allowance // for everybody
+	spread  allowance // for streams over all members
+	asks    allowance // for tries of all lanes on connections that are there
+	likely  allowance // for such tries of who is about to be elected
+	knocks  allowance // for connects that have been refused
+	knocked allowance // for these in the long run
 }
 
 var (
@@ -35,6 +37,7 @@ var (
 	dcRate     = rate{burst: 20, interval: 33 * time.Millisecond}
 	likelyRate = rate{burst: 60, interval: 50 * time.Millisecond}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
+	knocksRate = rate{burst: 1000, interval: 200 * time.Millisecond}
 
 	// spareRate is firstRate for who leaves half of what is at once to others.
 	spareRate = rate{burst: firstRate.burst / 2, interval: firstRate.interval}
@@ -121,7 +124,8 @@ func (p *pacer) reserveFresh(now int64) (wait time.Duration, ok bool) {
 // for it.
 func (p *pacer) reserveKnock(now int64) (wait time.Duration) {
 	wait, _ = p.knocks.take(now, knockRate, forever)
-	return max(wait, knockRate.interval) + rand.N(knockRate.interval/4)
+	late, _ := p.knocked.take(now, knocksRate, forever)
+	return max(wait, late, knockRate.interval) + rand.N(knockRate.interval/4)
 }
 
 // share is what one lane may use of what all have, and has used.

@@ -2,6 +2,7 @@ package tso
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -11,13 +12,19 @@ import (
 // itself, it keeps a stream through another member beside that, the standby: to open one
 // when it is needed takes PD 15 to 40 ms, for a list and for its own connection to the
 // leader.
+//
+// What members pass on to the leader for all their clients goes through one queue each, that
+// ends with the stream which began it, or when an RPC of it fails and nobody asks on that
+// stream (DispatchRequest in pkg/utils/tsoutil/tso_dispatcher.go). So clients begin with
+// different members, a standby is asked every few seconds, and it is kept as long as it
+// serves.
 
 const (
 	// homeInterval is how often a lane whose requests are forwarded tries to do without,
 	// and how often one that has no calls asks its member for its health.
 	homeInterval = time.Second
 	// standbyInterval is how often a standby is asked whether it still serves.
-	standbyInterval = 10 * time.Second
+	standbyInterval = 3 * time.Second
 )
 
 // patrol looks after the lane's routes once a second, and whenever there is another
@@ -25,8 +32,7 @@ const (
 func (l *lane) patrol() {
 	ticker := time.NewTicker(homeInterval)
 	defer ticker.Stop()
-	defer l.dropStandby(ErrClosed)
-	for turn := 0; ; turn++ {
+	for turn := rand.IntN(1 << 16); ; turn++ {
 		select {
 		case <-l.ctx.Done():
 			return
@@ -99,11 +105,11 @@ func (l *lane) checkHealth(a *attempt) {
 	}
 }
 
-// keepStandby sees to it that a lane which reaches its member by itself has a standby. It
-// is the only one to put one there; whoever takes it out owns it.
+// keepStandby sees to it that a lane which reaches its member by itself has a standby.
+// Whoever takes it out of the lane owns it.
 func (l *lane) keepStandby(turn int) {
 	a := l.steady()
-	if a == nil || !a.isDirect() || a.over != nil {
+	if a == nil || !l.forwards() || !a.isDirect() || a.over != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, homeInterval)
@@ -123,7 +129,15 @@ func (l *lane) keepStandby(turn int) {
 		standby = l.newStandby(ctx, a.target, turn)
 	}
 	if standby != nil {
-		l.standby.Store(standby)
+		l.putStandby(standby)
+	}
+}
+
+// putStandby makes a the standby, unless there is one already. The patrol goroutine ends
+// the last one.
+func (l *lane) putStandby(a *attempt) {
+	if !l.standby.CompareAndSwap(nil, a) {
+		a.drop(errMoved)
 	}
 }
 
@@ -136,20 +150,14 @@ func (l *lane) newStandby(ctx context.Context, target string, turn int) *attempt
 	return l.proveInTurn(ctx, try{route: route{target: target, via: others[turn%len(others)]}})
 }
 
-// dropStandby ends the standby if there is one.
-func (l *lane) dropStandby(cause error) {
-	if standby := l.standby.Swap(nil); standby != nil {
-		standby.drop(cause)
-	}
-}
-
 // standbyAhead is how long a standby has before others are tried beside it. It answers
 // within 2 ms in an idle process, and tries of all members at once take that from it.
 const standbyAhead = 10 * time.Millisecond
 
 // favourStandby asks the standby, if there is one that is worth it, and returns when it
-// has won or failed, or has been silent for a while: then it goes on trying.
-func (l *lane) favourStandby(s *suspicion, racing *sync.WaitGroup, won chan *attempt) {
+// has won or failed, or has been silent for a while: then it goes on trying. One that
+// answers when it is needed no more is the standby again.
+func (l *lane) favourStandby(s *suspicion, asking *sync.WaitGroup, won chan *attempt) {
 	standby := l.standby.Swap(nil)
 	switch {
 	case standby == nil:
@@ -159,12 +167,16 @@ func (l *lane) favourStandby(s *suspicion, racing *sync.WaitGroup, won chan *att
 		return
 	}
 	failed := make(chan struct{})
-	racing.Go(func() {
-		if l.proveBy(s.ctx, standby, func() error { return l.roundTrip(standby.stream) }) != nil {
+	asking.Go(func() {
+		if l.proveBy(l.ctx, standby, func() error { return l.roundTrip(standby.stream) }) != nil {
 			close(failed)
 			return
 		}
-		offer(s.ctx, standby, won)
+		select {
+		case won <- standby:
+		case <-s.ctx.Done():
+			l.putStandby(standby)
+		}
 	})
 	silent := time.NewTimer(standbyAhead)
 	defer silent.Stop()

@@ -50,13 +50,8 @@ const (
 // within that.
 const electionPause = 20 * time.Millisecond
 
-// runPause is the pause of the run goroutine while others look for a stream. What it could
-// do meanwhile takes a turn from them, and they wake it when they have found one. To ask for
-// a list takes none: that is what it does where no member is known to serve, each listPause.
-const (
-	runPause  = 3 * time.Second
-	listPause = time.Second
-)
+// runPause is the pause of the run goroutine while others look for a stream.
+const runPause = time.Second
 
 // staleAfter is the age from which a stream that has won is not used any more,
 // because the lane went on with another one.
@@ -126,6 +121,8 @@ func (l *lane) trust(s *suspicion) {
 // watch looks for other streams whenever there is a suspicion, until the lane is
 // closed.
 func (l *lane) watch() {
+	var asking sync.WaitGroup // the standby
+	defer asking.Wait()
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -133,14 +130,14 @@ func (l *lane) watch() {
 		case <-l.alarm:
 		}
 		if s := l.suspicion.Load(); s != nil {
-			l.rescue(s)
+			l.rescue(s, &asking)
 		}
 	}
 }
 
 // rescue tries all ways, again and again, until one of them answers or the suspicion
 // has ended.
-func (l *lane) rescue(s *suspicion) {
+func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	var racing sync.WaitGroup
 	defer racing.Wait()
 	defer s.cancel()
@@ -149,7 +146,7 @@ func (l *lane) rescue(s *suspicion) {
 	next := time.NewTimer(rescuePause)
 	defer next.Stop()
 	began := l.env.now()
-	l.favourStandby(s, &racing, won)
+	l.favourStandby(s, asking, won)
 	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
 		pause := l.roundPause(l.env.now() - began)
@@ -239,11 +236,6 @@ func (l *lane) race(ctx context.Context, t try, wait time.Duration, won chan<- *
 		}
 		return
 	}
-	offer(ctx, a, won)
-}
-
-// offer reports that a has brought an answer, unless ctx ends before that is heard.
-func offer(ctx context.Context, a *attempt, won chan<- *attempt) {
 	select {
 	case won <- a:
 	case <-ctx.Done():

@@ -27,6 +27,12 @@ func (r route) String() string {
 	return r.target + " through " + r.via
 }
 
+// forwards reports whether the lane's requests may go to its member through others. A member
+// puts what it passes on of all dc-locations into one RPC, for that of the first request
+// (processRequests in pkg/utils/tsoutil/tso_dispatcher.go), so that whoever asked for another
+// one would get timestamps of the wrong scope.
+func (l *lane) forwards() bool { return l.env.forwarding && l.dc == globalDC }
+
 // spread returns the members that requests are to be spread over, nil if they go to
 // the leader: with the TSO follower proxy on, all members take requests of the
 // global scope, and pass them on.

@@ -24,17 +24,19 @@ const suffixGrace = 3 * time.Second
 // suffix is what the answers of a lane have said of suffix bits. Of the run goroutine.
 type suffix struct {
 	bits  uint32
-	fewer int64 // since when answers have had fewer, 0 if the last had not
+	fewer int64  // since when answers have had fewer, 0 if the last had not
+	url   string // of the member that sends those
 }
 
-// believe reports whether an answer with that many bits can be used.
-func (s *suffix) believe(bits uint32, now func() int64) bool {
+// believe reports whether an answer with that many bits, from the member at url, can be
+// used.
+func (s *suffix) believe(bits uint32, url string, now func() int64) bool {
 	if bits >= s.bits {
 		s.bits, s.fewer = bits, 0
 		return true
 	}
-	if s.fewer == 0 {
-		s.fewer = now()
+	if s.fewer == 0 || s.url != url {
+		s.fewer, s.url = now(), url
 	}
 	if now()-s.fewer < int64(suffixGrace) {
 		return false

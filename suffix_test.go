@@ -45,14 +45,19 @@ func TestSuffixThatIsGoneForGoodIsBelievedAfterAWhile(t *testing.T) {
 	now := int64(time.Hour)
 	clock := func() int64 { return now }
 	s := suffix{}
-	require.True(t, s.believe(3, clock))
-	require.False(t, s.believe(0, clock))
+	believe := func(bits uint32) bool { return s.believe(bits, "pd-1", clock) }
+	require.True(t, believe(3))
+	require.False(t, believe(0))
 	now += int64(suffixGrace) - 1
-	require.False(t, s.believe(2, clock))
-	require.True(t, s.believe(3, clock), "they are back")
-	require.False(t, s.believe(0, clock), "another time")
+	require.False(t, believe(2))
+	require.True(t, believe(3), "they are back")
+	require.False(t, believe(0), "another time")
 	now += int64(suffixGrace)
-	require.True(t, s.believe(0, clock))
-	require.True(t, s.believe(0, clock))
-	require.True(t, s.believe(1, clock))
+	require.False(t, s.believe(0, "pd-2", clock), "another leader that has just been elected")
+	now += int64(suffixGrace)
+	require.False(t, believe(0))
+	now += int64(suffixGrace)
+	require.True(t, believe(0))
+	require.True(t, believe(0))
+	require.True(t, believe(1))
 }

@@ -34,7 +34,7 @@ func (t try) atOnce() int {
 
 // kind returns what t has in common with the tries that it waits for: those that a
 // sleeping member holds up say nothing about its connection.
-func (t try) kind() try { return try{route: t.route, asleep: t.asleep} }
+func (t try) kind() try { return try{route: t.route, fresh: t.fresh, asleep: t.asleep} }
 
 // freshEvery is how often the member that the list names is tried on a connection of
 // its own although nobody doubts the one that there is: trouble seldom comes alone.
@@ -75,7 +75,7 @@ func (l *lane) tries(round int, doubted string, silent func(member string) bool)
 		default:
 			others = append(others, m)
 		}
-		if l.env.forwarding && target != "" {
+		if l.forwards() && target != "" {
 			all = append(all, try{route: route{target: target, via: m}, fresh: true})
 		}
 	}

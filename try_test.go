@@ -95,3 +95,14 @@ func TestTries_GoWhereAnAnswerMayCome(t *testing.T) {
 	down = "pd-1"
 	require.Equal(t, map[try]bool{dialed("pd-1"): true, asked("pd-2"): true}, triesOf(l, 2, ""))
 }
+
+// PD puts requests of all dc-locations that it passes on to a member into one RPC.
+func TestTries_OfADCLocationGoToItsMemberOnly(t *testing.T) {
+	e := newFakeEnv(nil)
+	defer e.wheel.Close()
+	e.forwarding = true
+	e.members = func() []string { return []string{"pd-1", "pd-2"} }
+	through := try{route: route{target: "pd-1", via: "pd-2"}, fresh: true}
+	require.Contains(t, triesOf(newLane(globalDC, e.laneEnv), 0, "pd-1"), through)
+	require.NotContains(t, triesOf(newLane("dc-1", e.laneEnv), 0, "pd-1"), through)
+}

@@ -84,12 +84,7 @@ func startCallers(t testing.TB, n int, get func() (int64, int64, error), allowed
 }
 
 func (c *callers) call(log *history.Log, get func() (int64, int64, error), allowed func(error) bool) {
-	for {
-		select {
-		case <-c.quit:
-			return
-		default:
-		}
+	for quit := false; !quit; { // a call at least
 		time.Sleep(3 * time.Millisecond) // a bubble's clock stands still while anybody runs
 		start := log.Start()
 		ts, err := compose(get())
@@ -101,6 +96,11 @@ func (c *callers) call(log *history.Log, get func() (int64, int64, error), allow
 		case allowed == nil || !allowed(err):
 			c.t.Errorf("call failed: %v", err)
 			return
+		}
+		select {
+		case <-c.quit:
+			quit = true
+		default:
 		}
 	}
 }
