@@ -83,7 +83,7 @@ func (l *lane) tries(round int, doubted string, silent func(member string) bool)
 		all = append(all, try{route: direct(candidate), likely: true, asleep: true})
 	}
 	seldom := candidate != "" || unready || len(sleepers) > 0
-	for _, m := range append(sleepers, inTurn(round, others, seldom)...) {
+	for _, m := range append(sleepers, inTurn(round, others, l.othersAtOnce(), seldom)...) {
 		all = append(all, try{route: direct(m)})
 	}
 	if len(all) == 0 {
@@ -93,11 +93,19 @@ func (l *lane) tries(round int, doubted string, silent func(member string) bool)
 	return append(all[first:len(all):len(all)], all[:first]...)
 }
 
+// othersAtOnce is how many of the others a round asks; see dcRate.
+func (l *lane) othersAtOnce() int {
+	if l.dc == globalDC {
+		return 1
+	}
+	return 2
+}
+
 // inTurn returns those of the others that a round asks: all of them in the first one, and
-// later one at a time, so that the lane's allowance lasts for an election; that is seldom
+// later n at a time, so that the lane's allowance lasts for an election; that is seldom
 // where another one is known that will serve.
-func inTurn(round int, others []string, seldom bool) []string {
-	if round == 0 || len(others) == 0 {
+func inTurn(round int, others []string, n int, seldom bool) []string {
+	if round == 0 || len(others) <= n && !seldom {
 		return others
 	}
 	if seldom {
@@ -106,8 +114,14 @@ func inTurn(round int, others []string, seldom bool) []string {
 		}
 		round /= othersEvery
 	}
-	i := round % len(others)
-	return others[i : i+1]
+	if len(others) == 0 {
+		return nil
+	}
+	asked := make([]string, min(n, len(others)))
+	for i := range asked {
+		asked[i] = others[(round*n+i)%len(others)]
+	}
+	return asked
 }
 
 // candidate returns the member that PD is about to elect, "" if none is known that would

@@ -47,10 +47,10 @@ func TestLeaderThatSaysItIsNotReadyIsAskedAgainWhileItSleeps(t *testing.T) {
 // them each round.
 func TestOthersAreAskedInTurn(t *testing.T) {
 	others := []string{"pd-2", "pd-3", "pd-4"}
-	require.Equal(t, others, inTurn(0, others, false))
+	require.Equal(t, others, inTurn(0, others, 1, false))
 	asked := make(map[string]int)
 	for round := 1; round <= 3*othersEvery; round++ {
-		one := inTurn(round, others, false)
+		one := inTurn(round, others, 1, false)
 		require.Len(t, one, 1)
 		asked[one[0]]++
 	}
@@ -58,12 +58,14 @@ func TestOthersAreAskedInTurn(t *testing.T) {
 
 	clear(asked)
 	for round := 1; round <= 3*othersEvery; round++ {
-		for _, m := range inTurn(round, others, true) {
+		for _, m := range inTurn(round, others, 1, true) {
 			asked[m]++
 		}
 	}
 	require.Equal(t, map[string]int{"pd-2": 1, "pd-3": 1, "pd-4": 1}, asked)
-	require.Empty(t, inTurn(5, nil, false))
+	require.Equal(t, []string{"pd-3", "pd-4"}, inTurn(2, others, 2, false)[:2:2])
+	require.Equal(t, others, inTurn(7, others, 3, false))
+	require.Empty(t, inTurn(5, nil, 1, false))
 }
 
 // triesOf returns what a round tries, in no order.
