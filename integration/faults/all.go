@@ -11,6 +11,8 @@ func All() []Row {
 	proxy := Options{FollowerProxy: true}
 	const path, processes = 10 * time.Second, 10 * time.Second
 	return []Row{
+		NoFault(path),
+		NoFault(path).With("follower proxy", proxy),
 		LeaderTransferred(),
 		LeaderResigned(),
 		LeaderTerminated(),

@@ -22,6 +22,14 @@ const (
 // declared not to recover.
 const watchedFor = 15 * time.Second
 
+// NoFault lets nothing happen for a while: what the machine and PD add to calls by
+// themselves, below which no other row can come.
+func NoFault(d time.Duration) Row {
+	return Row{Name: fmt.Sprintf("no fault for %v", d), Target: targetHandOver, hit: func(ctx context.Context, _ *stage) error {
+		return wait(ctx, d)
+	}}
+}
+
 // LeaderTransferred hands the office to another member, on request.
 func LeaderTransferred() Row {
 	return Row{Name: "leader transfer", Times: 3, Target: targetHandOver, hit: func(ctx context.Context, s *stage) error {
