@@ -114,9 +114,6 @@ func inTurn(round int, others []string, n int, seldom bool) []string {
 		}
 		round /= othersEvery
 	}
-	if len(others) == 0 {
-		return nil
-	}
 	asked := make([]string, min(n, len(others)))
 	for i := range asked {
 		asked[i] = others[(round*n+i)%len(others)]

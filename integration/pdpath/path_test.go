@@ -72,6 +72,10 @@ func dialClient(t *testing.T, p *Path) *end {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.Address())
 	require.NoError(t, err)
+	return clientEnd(t, conn)
+}
+
+func clientEnd(t *testing.T, conn net.Conn) *end {
 	t.Cleanup(func() { _ = conn.Close() })
 	return &end{t, conn, bufio.NewReader(conn), conn}
 }
@@ -147,8 +151,7 @@ func TestPath_RefuseLeavesNobody(t *testing.T) {
 	p.Refuse()
 	before.requireReset()
 	if conn, err := net.Dial("tcp", p.Address()); err == nil {
-		(&end{t, conn, bufio.NewReader(conn), conn}).requireReset()
-		_ = conn.Close()
+		clientEnd(t, conn).requireReset()
 	} else { // the reset was faster than the dial
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 	}
