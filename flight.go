@@ -2,6 +2,7 @@ package tso
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wire"
@@ -44,8 +45,9 @@ type requestBatch = batch.Batch[*request]
 type flight struct {
 	stream tsoStream
 	url    string // of the member that it leads to
-	// serial is set where only one RPC may be unanswered. Written once.
-	serial bool
+	// serial is set where only one RPC may be unanswered, and relayed where a member
+	// passes them on to another one. Written once.
+	serial, relayed bool
 	// depth is how many may be, as the round trip suggests. Written by the receiver.
 	depth atomic.Int32
 
@@ -79,9 +81,14 @@ type flightSlot struct {
 	granted batch.Range
 }
 
-// newFlight returns a flight on stream, to the member at url.
-func newFlight(stream tsoStream, url string, serial bool) *flight {
-	f := &flight{stream: stream, url: url, serial: serial}
+// newFlight returns a flight on the stream of a.
+func newFlight(a *attempt) *flight {
+	f := &flight{
+		stream:  a.stream,
+		url:     a.via,
+		serial:  a.over != nil,
+		relayed: a.over != nil || !a.isDirect(),
+	}
 	f.deepen(batch.MinDepth)
 	return f
 }
@@ -94,6 +101,14 @@ func (f *flight) deepen(depth int32) {
 	if depth != f.depth.Load() {
 		f.depth.Store(depth)
 	}
+}
+
+// leastPatience returns for how long the stream may be silent at least.
+func (f *flight) leastPatience() time.Duration {
+	if f.relayed {
+		return relayPatience
+	}
+	return minPatience
 }
 
 // len returns how many RPCs are unanswered.

@@ -222,7 +222,7 @@ const (
 
 // noFlight is the current flight of a lane that has ended. It is never full, so
 // that every push finds its way to the seat, where the requests are failed.
-var noFlight = newFlight(nil, "", false)
+var noFlight = newFlight(&attempt{})
 
 func newLane(dc string, env *laneEnv) *lane {
 	l := &lane{

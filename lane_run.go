@@ -98,7 +98,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 		l.tellCutOver(a)
 	}
 	l.rtt = roundTrip{}
-	f := newFlight(a.stream, a.via, a.over != nil)
+	f := newFlight(a)
 	l.setCurrent(f)
 	l.takeSeat()
 	l.settle()
@@ -187,7 +187,7 @@ func (l *lane) measure(f *flight, slot *flightSlot) {
 	now := l.env.now()
 	least := l.rtt.add(now-slot.left, now)
 	f.deepen(l.env.depth(time.Duration(least)))
-	if patience := patienceFor(l.rtt.late, l.env.timeout); patience != l.patience.Load() {
+	if patience := patienceFor(l.rtt.late, f.leastPatience(), l.env.timeout); patience != l.patience.Load() {
 		l.patience.Store(patience)
 	}
 	if s := l.suspicion.Load(); s != nil {
@@ -284,7 +284,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		switch {
 		case class == pderr.NotLeader, errors.Is(err, errNotServed):
 			l.suspect(false)
-		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
+		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()), l.goesRound():
 			l.suspect(true)
 		case pderr.Answered(err) && l.failures > 1:
 			l.suspect(false)

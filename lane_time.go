@@ -12,8 +12,17 @@ import (
 func (l *lane) keepTicking() {
 	if !l.ticking.Load() && l.ticking.CompareAndSwap(false, true) {
 		l.ticked = l.env.now()
-		l.tickTimer.Reset(l.tick)
+		l.tickTimer.Reset(l.untilTick())
 	}
+}
+
+// untilTick returns the time from one tick to the next, which is shorter where a silent
+// stream is doubted sooner. More ticks than l.tick asks for make deadlines more exact.
+func (l *lane) untilTick() time.Duration {
+	if f := l.current.Load(); f != nil && f.relayed {
+		return min(l.tick, relayPatience/2)
+	}
+	return l.tick
 }
 
 // onTick runs on the wheel's goroutine, every tick while the lane has work.
@@ -31,7 +40,7 @@ func (l *lane) onTick() {
 			return
 		}
 	}
-	l.tickTimer.Reset(l.tick)
+	l.tickTimer.Reset(l.untilTick())
 }
 
 // lateTick is by how much a tick may come late and still count for its whole
@@ -114,7 +123,7 @@ func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
 		f.stream.Close(errRPCTimeout)
 	}
 	if patience := l.patience.Load(); age > patience && l.env.now()-s.left > patience {
-		l.suspect(true)
+		l.suspect(!f.relayed || age > int64(minPatience))
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
-// 20 at once and then 10 a second, or 30 where nothing tells of the member that PD will
-// choose, as for dc-locations; all lanes together have 240 and 40; and who PD is about to
-// elect is asked 60 times at once and then 20 a second. Where a host refuses to be connected
+// 20 at once and then 10 a second, or 40 and 30 where nothing tells of the member that PD
+// will choose, as for dc-locations; all lanes together have 480 and 80; and who PD is about
+// to elect is asked 100 times at once and then 30 a second. Where a host refuses to be connected
 // to, which no member hears of, it is asked again 25 times a second, and 5 times after a
 // minute of that.
 //
@@ -32,10 +32,10 @@ var (
 	firstRate  = rate{burst: 12, interval: 400 * time.Millisecond}
 	allRate    = rate{burst: 28, interval: 150 * time.Millisecond}
 	spreadRate = rate{burst: 30, interval: 1500 * time.Millisecond}
-	askRate    = rate{burst: 240, interval: 25 * time.Millisecond}
+	askRate    = rate{burst: 480, interval: 12500 * time.Microsecond}
 	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
-	dcRate     = rate{burst: 20, interval: 33 * time.Millisecond}
-	likelyRate = rate{burst: 60, interval: 50 * time.Millisecond}
+	dcRate     = rate{burst: 40, interval: 33 * time.Millisecond}
+	likelyRate = rate{burst: 100, interval: 33 * time.Millisecond}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
 	knocksRate = rate{burst: 1000, interval: 200 * time.Millisecond}
 

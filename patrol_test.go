@@ -103,3 +103,47 @@ func TestStandbyOfAnotherLeaderIsNotUsed(t *testing.T) {
 		require.NotSame(t, standby, l.dialed.Load())
 	})
 }
+
+// While the leader cannot be reached from here, a way round that ends or falls silent is
+// replaced by another one. That takes no second look at the direct one, which hangs.
+func TestWayRoundIsReplacedByAnother(t *testing.T) {
+	for name, hurt := range map[string]func(l *lane, muted *atomic.Bool){
+		"that has ended":  func(l *lane, _ *atomic.Bool) { l.dialed.Load().stream.Close(errUnsolicited) },
+		"that falls mute": func(_ *lane, muted *atomic.Bool) { muted.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newFakeEnv(nil)
+				e.forwarding = true
+				e.members = func() []string { return []string{"pd-1", "pd-2", "pd-3"} }
+				e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+					if r.isDirect() {
+						<-ctx.Done()
+						return nil, context.Cause(ctx)
+					}
+					s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
+					return &mutable{tsoStream: s, muted: new(atomic.Bool)}, err
+				}
+				e.fresh = func(ctx context.Context, dc string, r route) (tsoStream, connection, error) {
+					s, err := e.open(ctx, dc, r)
+					return s, &e.conns, err
+				}
+				l := startLane(t, e)
+				_, _, err := pushNew(t, l, context.Background()).Wait()
+				require.NoError(t, err)
+				first := l.dialed.Load()
+				require.False(t, first.isDirect())
+				time.Sleep(homeInterval / 2) // between two looks at the direct one
+				muted := first.stream.(*mutable).muted
+
+				began := time.Now()
+				hurt(l, muted)
+				_, _, err = pushNew(t, l, context.Background()).Wait()
+				require.NoError(t, err)
+				require.Less(t, time.Since(began), 2*relayPatience)
+				require.NotSame(t, first, l.dialed.Load())
+				require.False(t, l.dialed.Load().isDirect())
+			})
+		})
+	}
+}

@@ -3,12 +3,10 @@ package tso
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tsoring/tso/internal/pderr"
 	"github.com/tsoring/tso/internal/wire"
 )
 
@@ -31,24 +29,18 @@ const minPatience = 100 * time.Millisecond
 // half of the RPC timeout.
 const patienceInRoundTrips = 8
 
+// relayPatience is the least time after which it is doubted that a silent stream whose
+// requests members pass on still leads to the leader: a member tells one of its clients
+// when there is another leader, and the others nothing, and when a client goes it loses
+// requests of others (dispatch in pkg/utils/tsoutil/tso_dispatcher.go). To see whether that
+// is so takes no new connections.
+const relayPatience = 25 * time.Millisecond
+
 // patienceFor returns after how long a silent stream is suspected whose answers took as
 // long as late of late: in time for another one to prove itself within the RPC timeout.
-func patienceFor(late int64, timeout time.Duration) int64 {
-	return max(min(patienceInRoundTrips*late, int64(timeout/2)), int64(minPatience))
+func patienceFor(late int64, least, timeout time.Duration) int64 {
+	return max(min(patienceInRoundTrips*late, int64(timeout/2)), int64(least))
 }
-
-// The pauses between tries of the same route: short while they fail at once, because who
-// is refused finds out soon when he is not any more, and longer while as many hang as
-// try.atOnce allows, such that thousands of clients do no harm to a PD that is frozen.
-const (
-	rescuePause  = 50 * time.Millisecond
-	hangingPause = time.Second
-)
-
-// electionPause is the pause between rounds in the first second of a rescue, while PD is
-// about to elect a member that is known: a leader that goes in good order hands over
-// within that.
-const electionPause = 20 * time.Millisecond
 
 // runPause is the pause of the run goroutine while others look for a stream.
 const runPause = time.Second
@@ -132,114 +124,6 @@ func (l *lane) watch() {
 		if s := l.suspicion.Load(); s != nil {
 			l.rescue(s, &asking)
 		}
-	}
-}
-
-// rescue tries all ways, again and again, until one of them answers or the suspicion
-// has ended.
-func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
-	var racing sync.WaitGroup
-	defer racing.Wait()
-	defer s.cancel()
-	won, ended := make(chan *attempt), make(chan try)
-	hanging := make(map[try]unended)
-	next := time.NewTimer(rescuePause)
-	defer next.Stop()
-	began := l.env.now()
-	l.favourStandby(s, asking, won)
-	for round := 0; s.ctx.Err() == nil; round++ {
-		l.env.refresh()
-		pause := l.roundPause(l.env.now() - began)
-		next.Reset(pause + rand.N(pause/4))
-		now := l.env.now()
-		silent := func(m string) bool {
-			t := try{route: direct(m)}
-			others := hanging[t]
-			return others.before(now) && others.tries < t.atOnce()
-		}
-		for _, t := range l.tries(round, s.doubts(), silent) {
-			others := hanging[t.kind()]
-			if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
-				continue
-			}
-			wait, ok := l.env.pace.reserveTry(now, t, &l.asks)
-			if !ok {
-				continue // there is another round soon
-			}
-			hanging[t.kind()] = unended{tries: others.tries + 1, last: now + int64(wait)}
-			racing.Go(func() {
-				l.race(s.ctx, t, wait, won)
-				select {
-				case ended <- t.kind():
-				case <-s.ctx.Done():
-				}
-			})
-		}
-		for waiting := true; waiting; {
-			select {
-			case kind := <-ended:
-				others := hanging[kind]
-				others.tries--
-				hanging[kind] = others
-			case a := <-won:
-				l.win(s, a)
-			case <-next.C:
-				waiting = false
-			case <-s.ctx.Done():
-				waiting = false
-			}
-		}
-	}
-}
-
-// unended are the tries of a kind that have not come to an end: how many, and when the
-// last of them begins.
-type unended struct {
-	tries int
-	last  int64
-}
-
-// before reports whether there are any, all begun before now: one that is asked and awake
-// answers within a round.
-func (u unended) before(now int64) bool { return u.tries > 0 && u.last < now }
-
-// roundPause returns how long after the last round of tries the next one comes, in a
-// rescue that is this old.
-func (l *lane) roundPause(age int64) time.Duration {
-	if age < int64(time.Second) && l.candidate() != "" {
-		return electionPause
-	}
-	return rescuePause
-}
-
-// win has the lane go on with a, unless the suspicion has ended before.
-func (l *lane) win(s *suspicion, a *attempt) {
-	if l.suspicion.CompareAndSwap(s, nil) {
-		l.cutOver(a)
-	} else {
-		a.drop(errCutOver)
-	}
-	s.cancel()
-}
-
-// race tries one way when its turn has come, and reports if it has brought an answer before
-// ctx ends.
-func (l *lane) race(ctx context.Context, t try, wait time.Duration, won chan<- *attempt) {
-	sleep(ctx, wait)
-	if ctx.Err() != nil {
-		return
-	}
-	a, err := l.prove(ctx, t)
-	if err != nil {
-		if pderr.Classify(err).RefreshesMembers() {
-			l.env.refresh()
-		}
-		return
-	}
-	select {
-	case won <- a:
-	case <-ctx.Done():
-		a.drop(errCutOver)
 	}
 }
 

@@ -33,6 +33,13 @@ func (r route) String() string {
 // one would get timestamps of the wrong scope.
 func (l *lane) forwards() bool { return l.env.forwarding && l.dc == globalDC }
 
+// goesRound reports whether the lane's requests go to its member through another one, since
+// that cannot be reached from here.
+func (l *lane) goesRound() bool {
+	a := l.dialed.Load()
+	return a != nil && !a.isDirect()
+}
+
 // spread returns the members that requests are to be spread over, nil if they go to
 // the leader: with the TSO follower proxy on, all members take requests of the
 // global scope, and pass them on.

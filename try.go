@@ -26,7 +26,7 @@ func (t try) atOnce() int {
 	case t.fresh:
 		return 1
 	case t.asleep:
-		return 10
+		return 16 // in 200 ms; see electionPause
 	default:
 		return 4
 	}
@@ -75,12 +75,12 @@ func (l *lane) tries(round int, doubted string, silent func(member string) bool)
 		default:
 			others = append(others, m)
 		}
-		if l.forwards() && target != "" {
-			all = append(all, try{route: route{target: target, via: m}, fresh: true})
+		if l.relays(target, doubted) {
+			all = append(all, try{route: route{target: target, via: m}, fresh: doubted != "" || !l.env.reachable(m)})
 		}
 	}
 	if candidate != "" {
-		all = append(all, try{route: direct(candidate), likely: true, asleep: true})
+		all = append(all, tryCandidate(candidate))
 	}
 	seldom := candidate != "" || unready || len(sleepers) > 0
 	for _, m := range append(sleepers, inTurn(round, others, l.othersAtOnce(), seldom)...) {
@@ -91,6 +91,15 @@ func (l *lane) tries(round int, doubted string, silent func(member string) bool)
 	}
 	first := round % len(all)
 	return append(all[first:len(all):len(all)], all[:first]...)
+}
+
+// relays reports whether the member that the list names is tried through others: where its
+// connection is doubted or down, and where requests go to it through others already.
+func (l *lane) relays(target, doubted string) bool {
+	if !l.forwards() || target == "" {
+		return false
+	}
+	return doubted != "" || !l.env.reachable(target) || l.goesRound()
 }
 
 // othersAtOnce is how many of the others a round asks; see dcRate.
@@ -120,6 +129,9 @@ func inTurn(round int, others []string, n int, seldom bool) []string {
 	}
 	return asked
 }
+
+// tryCandidate asks the member that PD is about to elect.
+func tryCandidate(m string) try { return try{route: direct(m), likely: true, asleep: true} }
 
 // candidate returns the member that PD is about to elect, "" if none is known that would
 // be news.
