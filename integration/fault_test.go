@@ -23,7 +23,7 @@ func requireRidden(t *testing.T, row faults.Row) {
 	})
 	require.NoError(t, err)
 	for _, o := range result.Clients {
-		t.Logf("floors %v, added %v (%v after the fault), longest call %v, %d calls, the machine added %v",
+		t.Logf("floors %v, added %v (over %v after the fault), longest call %v, %d calls, the machine added %v",
 			result.Floors, o.Adds, o.At, o.Longest, o.Calls, result.Machine)
 	}
 	require.Empty(t, result.Missed(3, roomForPD))

@@ -35,7 +35,7 @@ type Outcome struct {
 	Client string
 	// Adds is the longest that any silence lasted beyond those of the cluster.
 	Adds time.Duration
-	// At is when that silence began, counted from the first fault.
+	// At is when that silence was over, counted from when the fault last happened before.
 	At time.Duration
 	// Scope is the dc-location that it is about; empty for the global scope.
 	Scope string
@@ -100,7 +100,7 @@ func (t *trial) outcome(s *subject, calls []history.Call, floors [][]span) Outco
 		slices.Sort(ends)
 		worst, extra := added(silences(ends, t.window, 0), floors[i])
 		if extra > o.Adds {
-			o.Adds, o.At, o.Scope = extra, time.Duration(worst.from-t.window.from), scope.dc
+			o.Adds, o.At, o.Scope = extra, t.sinceHit(worst.to), scope.dc
 			// A window ends at any moment: a short silence at its end is one between calls.
 			o.Recovered = worst.to < t.window.to || extra < worthTelling
 		}
@@ -117,6 +117,17 @@ func (t *trial) outcome(s *subject, calls []history.Call, floors [][]span) Outco
 		}
 	}
 	return o
+}
+
+// sinceHit returns how long after the latest fault a moment is.
+func (t *trial) sinceHit(at int64) time.Duration {
+	hit := t.window.from
+	for _, h := range t.hits {
+		if h <= at {
+			hit = h
+		}
+	}
+	return time.Duration(at - hit)
 }
 
 // length accounts for a call of which only counts what lies before the window's end.

@@ -50,6 +50,7 @@ type trial struct {
 	machine  *machine
 	stage    *stage
 	window   span
+	hits     []int64 // when the fault happened
 }
 
 // Run lets a fault happen and tells what it has cost. The cluster is as before when
@@ -152,6 +153,7 @@ func (t *trial) hit(ctx context.Context) error {
 		return err
 	}
 	t.stage.leader = leader
+	t.hits = append(t.hits, t.clock())
 	if err := t.row.hit(ctx, t.stage); err != nil {
 		return err
 	}

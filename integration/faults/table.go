@@ -109,7 +109,7 @@ func (r *Result) Missed(times int, room time.Duration) string {
 	}
 	var missed []string
 	if limit := r.Row.Target*time.Duration(times) + room + r.Machine; o.Adds > limit {
-		missed = append(missed, fmt.Sprintf("added %v where %v are allowed, %v after the first fault",
+		missed = append(missed, fmt.Sprintf("added %v where %v are allowed, over %v after the fault",
 			o.Adds, limit, o.At.Round(time.Millisecond)))
 	}
 	if o.Errors > 0 && !r.Row.Errors {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 )
 
 // rpcTimeout bounds a single question to a member, which may be frozen.
@@ -88,6 +89,26 @@ func (m *Member) Timestamp(ctx context.Context, dc string) (uint64, error) {
 		return 0, fmt.Errorf("pdcluster: timestamp of %s from %s: %w", dc, m.Name, err)
 	}
 	return t, nil
+}
+
+// Relay has m pass a question on to another member, on a stream that lasts until the
+// function that is returned is called.
+func (m *Member) Relay(ctx context.Context, to *Member) (end func(), err error) {
+	conn, err := m.dial()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "pd-forwarded-host", to.AdvertiseURL))
+	a := asker{conn: conn, request: m.cluster.request("global")}
+	end = func() {
+		cancel()
+		_ = conn.Close()
+	}
+	if err := a.ask(ctx); err != nil {
+		end()
+		return nil, fmt.Errorf("pdcluster: timestamp of %s through %s: %w", to.Name, m.Name, err)
+	}
+	return end, nil
 }
 
 // request asks for one timestamp.

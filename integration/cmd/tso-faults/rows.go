@@ -57,7 +57,7 @@ func runRows(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 // tell writes more of a result than the table has room for.
 func tell(w io.Writer, r *faults.Result) {
 	for _, o := range r.Clients {
-		fmt.Fprintf(w, "    %s: adds %v (%v after the fault), longest call %v, %d calls, %d errors\n",
+		fmt.Fprintf(w, "    %s: adds %v (over %v after the fault), longest call %v, %d calls, %d errors\n",
 			o.Client, o.Adds.Round(100*time.Microsecond), o.At.Round(time.Millisecond),
 			o.Longest.Round(100*time.Microsecond), o.Calls, o.Errors)
 		for text, n := range o.Messages {
