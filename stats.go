@@ -19,7 +19,9 @@ type Stats struct {
 	// number of those, and of those that were tried to spread requests over members.
 	Suspicions, Probes, CutOvers int64
 	// BadAnswers is the number of answers from PD that could not be used, and
-	// Fallbacks the number that granted timestamps a second time.
+	// Fallbacks the number that granted timestamps a second time. A member that passes
+	// requests on to the leader loses some when another client goes, and then answers
+	// with what belongs to later ones: with forwarding on, a few bad answers are that.
 	BadAnswers, Fallbacks int64
 	// BudgetsSpent is the number of calls that ran out of budget, and RingFull
 	// the number of calls that had to wait for room in a ring.
