@@ -48,6 +48,8 @@ type flight struct {
 	// serial is set where only one RPC may be unanswered, and relayed where a member
 	// passes them on to another one. Written once.
 	serial, relayed bool
+	// slowest is how long an answer may take that is not late. Written once.
+	slowest int64
 	// depth is how many may be, as the round trip suggests. Written by the receiver.
 	depth atomic.Int32
 
@@ -88,6 +90,7 @@ func newFlight(a *attempt) *flight {
 		url:     a.via,
 		serial:  a.over != nil,
 		relayed: a.over != nil || !a.isDirect(),
+		slowest: a.slowest,
 	}
 	f.deepen(batch.MinDepth)
 	return f

@@ -124,6 +124,9 @@ type lane struct {
 	// ticked is env.now at the last tick. Of who has set ticking, then of
 	// onTick until that clears it.
 	ticked int64
+	// late is set if the last tick came so late that answers may be there which nobody
+	// has had the time to read. Written by onTick.
+	late atomic.Bool
 	// patience is for how long the stream may be silent while an answer is
 	// awaited. Written by the receiver.
 	patience atomic.Int64

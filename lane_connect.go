@@ -12,9 +12,11 @@ import (
 type attempt struct {
 	route
 	// over are the members that requests are spread over, nil if all go to via.
-	over   []string
-	cancel context.CancelCauseFunc
-	stream tsoStream // nil while it is being opened
+	over []string
+	// slowest is how long the slowest of these took to answer when all were asked.
+	slowest int64
+	cancel  context.CancelCauseFunc
+	stream  tsoStream // nil while it is being opened
 
 	// Of a stream that has been tried out beside another one: when it brought an
 	// answer, its connection if that is not the one for all, and which member the

@@ -99,6 +99,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	}
 	l.rtt = roundTrip{}
 	f := newFlight(a)
+	l.patience.Store(max(l.patience.Load(), l.patienceWith(f)))
 	l.setCurrent(f)
 	l.takeSeat()
 	l.settle()
@@ -187,7 +188,7 @@ func (l *lane) measure(f *flight, slot *flightSlot) {
 	now := l.env.now()
 	least := l.rtt.add(now-slot.left, now)
 	f.deepen(l.env.depth(time.Duration(least)))
-	if patience := patienceFor(l.rtt.late, f.leastPatience(), l.env.timeout); patience != l.patience.Load() {
+	if patience := l.patienceWith(f); patience != l.patience.Load() {
 		l.patience.Store(patience)
 	}
 	if s := l.suspicion.Load(); s != nil {
@@ -282,9 +283,9 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 	default:
 		l.env.refresh()
 		switch {
-		case class == pderr.NotLeader, errors.Is(err, errNotServed):
+		case class == pderr.NotLeader, errors.Is(err, errNotServed), l.goesAround():
 			l.suspect(false)
-		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()), l.goesRound():
+		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
 			l.suspect(true)
 		case pderr.Answered(err) && l.failures > 1:
 			l.suspect(false)

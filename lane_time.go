@@ -55,6 +55,7 @@ const lateTick = 10 * time.Millisecond
 func (l *lane) advance() {
 	now := l.env.now()
 	l.clock.Store(l.clock.Load() + min(now-l.ticked, int64(l.slack)))
+	l.late.Store(now-l.ticked > int64(l.untilTick()+lateTick))
 	l.ticked = now
 }
 
@@ -123,7 +124,11 @@ func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
 		f.stream.Close(errRPCTimeout)
 	}
 	if patience := l.patience.Load(); age > patience && l.env.now()-s.left > patience {
-		l.suspect(!f.relayed || age > int64(minPatience))
+		if !f.relayed || age > max(patience, int64(minPatience)) {
+			l.suspect(true)
+		} else if !l.late.Load() {
+			l.suspect(false)
+		}
 	}
 }
 

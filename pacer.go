@@ -8,11 +8,11 @@ import (
 
 // pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
-// 20 at once and then 10 a second, or 40 and 30 where nothing tells of the member that PD
+// 20 at once and then 10 a second, or 100 and 30 where nothing tells of the member that PD
 // will choose, as for dc-locations; all lanes together have 480 and 80; and who PD is about
-// to elect is asked 100 times at once and then 30 a second. Where a host refuses to be connected
-// to, which no member hears of, it is asked again 25 times a second, and 5 times after a
-// minute of that.
+// to elect is asked 100 times at once, then 50 times a second, and 5 times after 15 s of
+// that. Where a host refuses to be connected to, which no member hears of, it is asked again
+// 25 times a second, and 5 times after a minute of that.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
@@ -24,6 +24,7 @@ type pacer struct {
 	spread  allowance // for streams over all members
 	asks    allowance // for tries of all lanes on connections that are there
 	likely  allowance // for such tries of who is about to be elected
+	long    allowance // for these in the long run
 	knocks  allowance // for connects that have been refused
 	knocked allowance // for these in the long run
 }
@@ -34,8 +35,9 @@ var (
 	spreadRate = rate{burst: 30, interval: 1500 * time.Millisecond}
 	askRate    = rate{burst: 480, interval: 12500 * time.Microsecond}
 	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
-	dcRate     = rate{burst: 40, interval: 33 * time.Millisecond}
-	likelyRate = rate{burst: 100, interval: 33 * time.Millisecond}
+	dcRate     = rate{burst: 100, interval: 33 * time.Millisecond}
+	likelyRate = rate{burst: 100, interval: 20 * time.Millisecond}
+	longRate   = rate{burst: 700, interval: 200 * time.Millisecond}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
 	knocksRate = rate{burst: 1000, interval: 200 * time.Millisecond}
 
@@ -98,7 +100,11 @@ func (p *pacer) reserveTry(now int64, t try, lane *share) (wait time.Duration, o
 	case t.fresh:
 		return p.reserveFresh(now)
 	case t.likely:
-		return p.likely.take(now, likelyRate, maxTryWait)
+		if wait, ok = p.likely.take(now, likelyRate, maxTryWait); !ok {
+			return wait, false
+		}
+		long, ok := p.long.take(now, longRate, maxTryWait)
+		return max(wait, long), ok
 	}
 	if wait, ok = lane.take(now, lane.rate, maxTryWait); !ok {
 		return wait, false

@@ -124,7 +124,9 @@ func TestWayRoundIsReplacedByAnother(t *testing.T) {
 					s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
 					return &mutable{tsoStream: s, muted: new(atomic.Bool)}, err
 				}
+				var dialed atomic.Int64
 				e.fresh = func(ctx context.Context, dc string, r route) (tsoStream, connection, error) {
+					dialed.Add(1)
 					s, err := e.open(ctx, dc, r)
 					return s, &e.conns, err
 				}
@@ -136,14 +138,56 @@ func TestWayRoundIsReplacedByAnother(t *testing.T) {
 				time.Sleep(homeInterval / 2) // between two looks at the direct one
 				muted := first.stream.(*mutable).muted
 
-				began := time.Now()
+				began, before := time.Now(), dialed.Load()
 				hurt(l, muted)
 				_, _, err = pushNew(t, l, context.Background()).Wait()
 				require.NoError(t, err)
 				require.Less(t, time.Since(began), 2*relayPatience)
 				require.NotSame(t, first, l.dialed.Load())
 				require.False(t, l.dialed.Load().isDirect())
+				require.Equal(t, before, dialed.Load(), "on connections that are there")
 			})
 		})
 	}
+}
+
+// What is known of the way round says nothing of the direct one, whose first answer may be
+// late.
+func TestPatienceWithTheDirectWayIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEnv(nil)
+		e.forwarding = true
+		e.members = func() []string { return []string{"pd-1", "pd-2", "pd-3"} }
+		var late atomic.Int64
+		e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			if r.isDirect() {
+				<-ctx.Done()
+				return nil, context.Cause(ctx)
+			}
+			return e.stream(ctx, newEchoStream(r.via, &e.oracle))
+		}
+		var home atomic.Bool
+		e.fresh = func(ctx context.Context, dc string, r route) (tsoStream, connection, error) {
+			if r.isDirect() && !home.Load() {
+				return nil, nil, context.DeadlineExceeded
+			}
+			s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
+			return &delayed{tsoStream: s, by: &late}, &e.conns, err
+		}
+		l := startLane(t, e)
+		_, _, err := pushNew(t, l, context.Background()).Wait()
+		require.NoError(t, err)
+		require.False(t, l.dialed.Load().isDirect())
+		require.EqualValues(t, relayPatience, l.patience.Load())
+
+		home.Store(true)
+		time.Sleep(2 * homeInterval)
+		synctest.Wait()
+		require.True(t, l.dialed.Load().isDirect())
+		suspected := e.stats.suspicions.Load()
+		late.Store(int64(90 * time.Millisecond))
+		_, _, err = pushNew(t, l, context.Background()).Wait()
+		require.NoError(t, err)
+		require.Equal(t, suspected, e.stats.suspicions.Load())
+	})
 }

@@ -36,10 +36,12 @@ const patienceInRoundTrips = 8
 // is so takes no new connections.
 const relayPatience = 25 * time.Millisecond
 
-// patienceFor returns after how long a silent stream is suspected whose answers took as
-// long as late of late: in time for another one to prove itself within the RPC timeout.
-func patienceFor(late int64, least, timeout time.Duration) int64 {
-	return max(min(patienceInRoundTrips*late, int64(timeout/2)), int64(least))
+// patienceWith returns after how long f is suspected when it is silent, given how late
+// answers were of late: in time for another stream to prove itself within the RPC timeout.
+// On the run goroutine.
+func (l *lane) patienceWith(f *flight) int64 {
+	late := max(l.rtt.late, f.slowest)
+	return max(min(patienceInRoundTrips*late, int64(l.env.timeout/2)), int64(f.leastPatience()))
 }
 
 // runPause is the pause of the run goroutine while others look for a stream.
@@ -59,8 +61,13 @@ var errCutOver = errors.New("another connection answers faster")
 type suspicion struct {
 	ctx    context.Context // the tries that it leads to
 	cancel context.CancelFunc
-	// conn is the member whose connection is suspected, not just that it serves.
+	// around is set if the stream went through another member.
+	around bool
+	// conn is the member whose connection is suspected, not just that it serves; nil if
+	// none is.
 	conn atomic.Pointer[string]
+	// worse says that conn has changed.
+	worse chan struct{}
 }
 
 // doubts returns the member whose connection is suspected, "" if none is.
@@ -71,36 +78,43 @@ func (s *suspicion) doubts() string {
 	return ""
 }
 
+// doubt adds that the connection to a member is suspected.
+func (s *suspicion) doubt(member string) {
+	if before := s.conn.Swap(&member); before == nil || *before != member {
+		select {
+		case s.worse <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // suspect has the lane look for another stream; conn says that it is the connection to the
 // member which does not seem to work. Any goroutine may call it.
 func (l *lane) suspect(conn bool) {
 	s := l.suspicion.Load()
-	if s == nil {
-		s = &suspicion{}
-		s.ctx, s.cancel = context.WithCancel(l.ctx)
-		if conn {
-			s.conn.Store(l.doubtful())
-		}
-		if !l.suspicion.CompareAndSwap(nil, s) {
-			s.cancel()
-			return
-		}
-		l.env.stats.suspicions.Add(1)
-		select {
-		case l.alarm <- struct{}{}:
-		default:
-		}
-	} else if conn {
-		s.conn.Store(l.doubtful())
+	for s == nil {
+		s = l.newSuspicion()
+	}
+	a := l.dialed.Load()
+	if conn && a != nil && a.target != "" {
+		s.doubt(a.target)
+	}
+	select {
+	case l.alarm <- struct{}{}:
+	default:
 	}
 }
 
-// doubtful returns the member that the lane tries to reach, directly or through another.
-func (l *lane) doubtful() *string {
-	if a := l.dialed.Load(); a != nil {
-		return &a.target
+// newSuspicion returns the suspicion that there is now, or nil if it has just ended.
+func (l *lane) newSuspicion() *suspicion {
+	s := &suspicion{around: l.goesAround(), worse: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(l.ctx)
+	if l.suspicion.CompareAndSwap(nil, s) {
+		l.env.stats.suspicions.Add(1)
+		return s
 	}
-	return nil
+	s.cancel()
+	return l.suspicion.Load()
 }
 
 // trust ends a suspicion: an answer has come. On the run goroutine.

@@ -33,9 +33,9 @@ func (r route) String() string {
 // one would get timestamps of the wrong scope.
 func (l *lane) forwards() bool { return l.env.forwarding && l.dc == globalDC }
 
-// goesRound reports whether the lane's requests go to its member through another one, since
+// goesAround reports whether the lane's requests go to its member through another one, since
 // that cannot be reached from here.
-func (l *lane) goesRound() bool {
+func (l *lane) goesAround() bool {
 	a := l.dialed.Load()
 	return a != nil && !a.isDirect()
 }

@@ -20,9 +20,10 @@ const (
 // that PD will choose, so that each has to be asked often.
 const dcPause = 33 * time.Millisecond
 
-// electionPause is the pause between questions to a member that PD is about to elect: a
-// leader that goes in good order hands over within 0.2 to 1 s, and what callers wait for
-// beyond that is this pause, at most.
+// electionPause is the pause between questions to a member that PD is about to elect, or
+// has elected, as lists may name it up to 0.2 s before it serves: a leader that goes in good
+// order hands over within 0.1 to 1 s, and what callers wait for beyond that is this pause,
+// at most.
 const electionPause = 12 * time.Millisecond
 
 // search is a rescue under way: the tries of one suspicion. It belongs to the watch
@@ -58,7 +59,7 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	l.favourStandby(s, asking, r.won)
 	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
-		for _, t := range l.tries(round, s.doubts(), r.silent) {
+		for _, t := range l.tries(r.look(round)) {
 			r.begin(t)
 		}
 		r.await(l.roundPause())
@@ -75,6 +76,20 @@ func (l *lane) roundPause() time.Duration {
 }
 
 func jittered(d time.Duration) time.Duration { return d + rand.N(d/4) }
+
+// look returns what a round of tries goes by.
+func (r *search) look(round int) outlook {
+	select {
+	case <-r.suspicion.worse: // which is about to be seen
+	default:
+	}
+	return outlook{
+		round:   round,
+		doubted: r.suspicion.doubts(),
+		around:  r.suspicion.around,
+		silent:  r.silent,
+	}
+}
 
 // silent reports whether all questions to a member wait for an answer that it should have
 // given within a round if it were awake.
@@ -106,8 +121,8 @@ func (r *search) begin(t try) {
 	})
 }
 
-// await deals with what comes of the tries until the round is over. Whoever is about to be
-// elected is asked meanwhile.
+// await deals with what comes of the tries until the round is over, or the next one would
+// be another. Who is expected to serve is asked meanwhile.
 func (r *search) await(pause time.Duration) {
 	over := time.NewTimer(pause)
 	defer over.Stop()
@@ -122,11 +137,13 @@ func (r *search) await(pause time.Duration) {
 		case a := <-r.won:
 			r.lane.win(r.suspicion, a)
 		case <-again.C:
-			if candidate := r.lane.candidate(); candidate != "" {
-				r.begin(tryCandidate(candidate))
+			if m := r.lane.expected(); m != "" && m != r.suspicion.doubts() && r.lane.env.reachable(m) {
+				r.begin(tryCandidate(m))
 			}
 			again.Reset(jittered(electionPause))
 		case <-over.C:
+			return
+		case <-r.suspicion.worse:
 			return
 		case <-r.suspicion.ctx.Done():
 			return

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/tsoring/tso/internal/wire"
 )
 
 var errNotLeader = status.Error(codes.Unknown, "requested pd is not leader of cluster")
@@ -57,8 +59,8 @@ func TestWhoIsNotElectedForLongIsAskedLessOften(t *testing.T) {
 		began := time.Now()
 		_, _, err := pushNew(t, startLane(t, e), context.Background()).Wait()
 		require.NoError(t, err)
-		require.Less(t, time.Since(began)-long, rescuePause)
-		require.InEpsilon(t, likelyRate.burst+int(long/likelyRate.interval), asked.Load(), 0.1)
+		require.Less(t, time.Since(began)-long, maxTryWait)
+		require.InEpsilon(t, longRate.burst+int(long/longRate.interval), asked.Load(), 0.1)
 	})
 }
 
@@ -97,6 +99,100 @@ func TestSpreadStreamThatIsSilentIsDoubtedEarly(t *testing.T) {
 		require.Less(t, time.Since(began), 2*relayPatience)
 		require.Zero(t, dialed.Load())
 	})
+}
+
+// One that is slow, and always was, is not given up again and again.
+func TestSpreadOverASlowMemberIsKept(t *testing.T) {
+	for _, slow := range []time.Duration{20 * time.Millisecond, 45 * time.Millisecond, 90 * time.Millisecond, 300 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			e, _ := wideEnv(func(string) bool { return false })
+			members := []string{"pd-1", "pd-2", "pd-3", "pd-4", "pd-5"}
+			e.members = func() []string { return members }
+			e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+				by := new(atomic.Int64)
+				by.Store(int64(time.Millisecond))
+				if r.via == "pd-4" {
+					by.Store(int64(slow))
+				}
+				s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
+				return &delayed{tsoStream: s, by: by}, err
+			}
+			l := startLane(t, e)
+			time.Sleep(2 * time.Second)
+			for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+				_, _, err := pushNew(t, l, context.Background()).Wait()
+				require.NoError(t, err)
+			}
+			require.Len(t, over(l), len(members))
+			require.Zero(t, e.stats.suspicions.Load(), "%v", slow)
+		})
+	}
+}
+
+// The connection to the leader is dead, which the members that pass requests on do not
+// show: a new one is made when they have been silent for long enough, and not a round later.
+func TestDoubtThatGrowsEndsTheRound(t *testing.T) {
+	for phase := range 13 { // of the ticks
+		synctest.Test(t, func(t *testing.T) {
+			e, _ := wideEnv(func(string) bool { return false })
+			old := e.open
+			var dead atomic.Bool
+			e.open = func(ctx context.Context, dc string, r route) (tsoStream, error) {
+				s, err := old(ctx, dc, r)
+				return &mutable{tsoStream: s, muted: &dead}, err
+			}
+			e.fresh = func(ctx context.Context, _ string, r route) (tsoStream, connection, error) {
+				s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
+				return s, &e.conns, err
+			}
+			l := startLane(t, e)
+			_, _, err := pushNew(t, l, context.Background()).Wait()
+			require.NoError(t, err)
+			time.Sleep(time.Duration(phase) * time.Millisecond)
+			synctest.Wait()
+			require.Len(t, over(l), 3)
+			_, _, err = pushNew(t, l, context.Background()).Wait()
+			require.NoError(t, err)
+
+			dead.Store(true)
+			began := time.Now()
+			_, _, err = pushNew(t, l, context.Background()).Wait()
+			require.NoError(t, err)
+			require.LessOrEqual(t, time.Since(began), minPatience+3*time.Millisecond)
+		})
+	}
+}
+
+// A process that was stopped finds answers that nobody has read yet.
+func TestSilenceThatALateTickSeesIsNoReasonForDoubt(t *testing.T) {
+	e := newFakeEnv(nil)
+	defer e.wheel.Close()
+	l := newLane(globalDC, e.laneEnv)
+	f := newFlight(&attempt{route: route{target: "pd-1", via: "pd-2"}, stream: newFakeStream("pd-2")})
+	l.patience.Store(int64(f.leastPatience()))
+	l.late.Store(true)
+	sent := e.now() - int64(time.Second)
+	l.doubt(f, &flightSlot{left: sent}, int64(50*time.Millisecond))
+	require.Nil(t, l.suspicion.Load())
+	l.late.Store(false)
+	l.doubt(f, &flightSlot{left: sent}, int64(50*time.Millisecond))
+	require.NotNil(t, l.suspicion.Load())
+	require.Empty(t, l.suspicion.Load().doubts())
+	l.dialed.Store(&attempt{route: route{target: "pd-1", via: "pd-2"}})
+	l.doubt(f, &flightSlot{left: sent}, int64(minPatience+1))
+	require.Equal(t, "pd-1", l.suspicion.Load().doubts())
+}
+
+// delayed is a stream whose answers come late.
+type delayed struct {
+	tsoStream
+	by *atomic.Int64
+}
+
+func (d *delayed) Recv(r *wire.Response) error {
+	err := d.tsoStream.Recv(r)
+	time.Sleep(time.Duration(d.by.Load()))
+	return err
 }
 
 // mutable is a stream that takes requests and does not answer them while it is muted.

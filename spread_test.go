@@ -135,7 +135,7 @@ func TestExtraAnswerOfOneMemberEndsTheSpread(t *testing.T) {
 }
 
 // widened returns the streams of an idle lane that spreads its requests over two
-// members, once each of them has answered.
+// members, once each of them has answered twice.
 func widened(t *testing.T, ss *streams, granted uint64) (one, two *fakeStream) {
 	t.Helper()
 	var proved []*fakeStream
@@ -147,9 +147,13 @@ func widened(t *testing.T, ss *streams, granted uint64) (one, two *fakeStream) {
 			alone = s
 			continue
 		}
-		<-s.sent
-		s.grant(granted, 1)
 		proved = append(proved, s)
+	}
+	for range 2 {
+		for _, s := range proved {
+			<-s.sent
+			s.grant(granted, 1)
+		}
 	}
 	<-alone.closed
 	require.ErrorIs(t, alone.cause, errCutOver)

@@ -1,6 +1,8 @@
 package tso
 
 import (
+	"slices"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -43,63 +45,90 @@ const freshEvery = 8
 // othersEvery is how often any others are asked while one is known that will serve.
 const othersEvery = 4
 
-// tries returns ways to somebody who may serve the lane: the member that the list names;
-// others, since lists are late (PD grants timestamps before it names itself the leader, and
-// asks etcd for each list), and a member that does not serve says so at once; and, with
-// forwarding, the one named through each of the others. There may be turns for a few of
+// outlook is what a round of tries goes by.
+type outlook struct {
+	round int
+	// doubted is the member whose connection is, "" for none.
+	doubted string
+	// around is set if the stream that is suspected went through another member.
+	around bool
+	// silent reports whether a member may be sleeping over a question.
+	silent func(member string) bool
+}
+
+// tries returns ways to somebody who may serve the lane. There may be turns for a few of
 // them only, so each round begins with another one, and none is spent on a connection that
-// is known to be down: grpc-go would fail it at once. doubted is the member whose connection
-// is, and silent reports whether a member may be sleeping over a question.
-func (l *lane) tries(round int, doubted string, silent func(member string) bool) []try {
-	target, candidate := l.env.target(l.dc), l.candidate()
+// is known to be down: grpc-go would fail it at once.
+func (l *lane) tries(o outlook) []try {
+	all := slices.Concat(l.triesOfTarget(o), l.triesAround(o), l.triesOfOthers(o))
+	if len(all) == 0 {
+		return nil
+	}
+	first := o.round % len(all)
+	return append(all[first:len(all):len(all)], all[:first]...)
+}
+
+// triesOfTarget returns the ways to the member that the list names.
+func (l *lane) triesOfTarget(o outlook) (all []try) {
+	target := l.env.target(l.dc)
+	if target == "" {
+		return nil
+	}
 	unready, starting := l.unready()
-	var all []try
-	if target != "" {
-		up := l.env.reachable(target)
-		fresh := target == doubted || !up || round%freshEvery == freshEvery-1
-		if fresh {
-			all = append(all, try{route: direct(target), fresh: true})
-		}
-		if up && (!fresh || unready) {
-			all = append(all, try{route: direct(target), asleep: unready, likely: starting})
+	up := l.env.reachable(target)
+	fresh := target == o.doubted || !up || o.round%freshEvery == freshEvery-1
+	if fresh {
+		all = append(all, try{route: direct(target), fresh: true})
+	}
+	if up && (!fresh || unready) {
+		all = append(all, try{route: direct(target), asleep: unready, likely: starting})
+	}
+	return all
+}
+
+// triesAround returns the ways to that member through each of the others, if requests may
+// be forwarded and it is not reached directly. They take connections of their own where
+// one is doubted, as others may have died with it; but for the first time where requests
+// went this way already.
+func (l *lane) triesAround(o outlook) (all []try) {
+	target := l.env.target(l.dc)
+	doubted := target == o.doubted
+	if !l.forwards() || target == "" || !doubted && !o.around && l.env.reachable(target) {
+		return nil
+	}
+	fresh := doubted && (!o.around || o.round > 0)
+	for _, m := range l.env.members() {
+		if m != target {
+			all = append(all, try{route: route{target: target, via: m}, fresh: fresh || !l.env.reachable(m)})
 		}
 	}
+	return all
+}
+
+// triesOfOthers returns the ways to others, since lists are late (PD grants timestamps
+// before it names itself the leader, and asks etcd for each list), and a member that does
+// not serve says so at once.
+func (l *lane) triesOfOthers(o outlook) (all []try) {
+	target, candidate := l.env.target(l.dc), l.candidate()
 	var sleepers, others []string
 	for _, m := range l.env.members() {
 		switch {
-		case m == target:
-			continue
-		case m == candidate || !l.env.reachable(m):
-		case silent(m):
+		case m == target || m == candidate || !l.env.reachable(m):
+		case o.silent(m):
 			sleepers = append(sleepers, m)
 		default:
 			others = append(others, m)
-		}
-		if l.relays(target, doubted) {
-			all = append(all, try{route: route{target: target, via: m}, fresh: doubted != "" || !l.env.reachable(m)})
 		}
 	}
 	if candidate != "" {
 		all = append(all, tryCandidate(candidate))
 	}
+	unready, _ := l.unready()
 	seldom := candidate != "" || unready || len(sleepers) > 0
-	for _, m := range append(sleepers, inTurn(round, others, l.othersAtOnce(), seldom)...) {
+	for _, m := range append(sleepers, inTurn(o.round, others, l.othersAtOnce(), seldom)...) {
 		all = append(all, try{route: direct(m)})
 	}
-	if len(all) == 0 {
-		return nil
-	}
-	first := round % len(all)
-	return append(all[first:len(all):len(all)], all[:first]...)
-}
-
-// relays reports whether the member that the list names is tried through others: where its
-// connection is doubted or down, and where requests go to it through others already.
-func (l *lane) relays(target, doubted string) bool {
-	if !l.forwards() || target == "" {
-		return false
-	}
-	return doubted != "" || !l.env.reachable(target) || l.goesRound()
+	return all
 }
 
 // othersAtOnce is how many of the others a round asks; see dcRate.
@@ -140,6 +169,18 @@ func (l *lane) candidate() string {
 		return c
 	}
 	return ""
+}
+
+// expected returns the member that is likely to serve next: who is about to be elected or, if
+// nobody is, whom the list names.
+func (l *lane) expected() string {
+	if l.dc != globalDC {
+		return ""
+	}
+	if c := l.env.candidate(); c != "" {
+		return c
+	}
+	return l.env.target(l.dc)
 }
 
 // unready reports whether the member that the list names answers, but not that another one

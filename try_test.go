@@ -71,7 +71,7 @@ func TestOthersAreAskedInTurn(t *testing.T) {
 // triesOf returns what a round tries, in no order.
 func triesOf(l *lane, round int, doubted string, silent ...string) map[try]bool {
 	all := make(map[try]bool)
-	for _, t := range l.tries(round, doubted, func(m string) bool { return slices.Contains(silent, m) }) {
+	for _, t := range l.tries(outlook{round: round, doubted: doubted, silent: func(m string) bool { return slices.Contains(silent, m) }}) {
 		all[t] = true
 	}
 	return all

@@ -10,7 +10,7 @@ import (
 
 // With the TSO follower proxy on, requests are spread over all members. A lane does not
 // wait for that: it begins with a stream to the leader alone, and opens one through each
-// of the members beside it. Each of them has to answer a request that nobody waits for,
+// of the members beside it. Each of them has to answer two requests that nobody waits for,
 // since the first one that a follower passes on to a leader takes it the longest; then
 // the lane cuts over to those that have. One that says nothing delays nobody.
 
@@ -152,7 +152,6 @@ func (l *lane) openWide(target string, members []string) *attempt {
 	a.cancel = cancel
 	patience := min(l.env.timeout, widenPatience)
 	streams := make([]oneOfMany, len(members))
-	a.proved = l.env.now()
 	forEach(streams, func(s *oneOfMany, i int) {
 		s.ctx, s.cancel = context.WithCancelCause(ctx)
 		s.within(patience, func() (err error) {
@@ -163,19 +162,20 @@ func (l *lane) openWide(target string, members []string) *attempt {
 			return l.roundTrip(s)
 		})
 	})
-	if now := l.env.now(); now-a.proved > int64(minPatience) {
-		// Those that were fast may have gone dead while others were awaited.
-		a.proved = now
-		forEach(streams, func(s *oneOfMany, _ int) {
-			if s.ctx.Err() == nil {
-				s.within(patience, func() error { return l.roundTrip(s) })
-			}
-		})
-	}
+	// Once more: a first answer takes a follower longer than those after it, and who was
+	// fast may have gone dead while others were awaited.
+	a.proved = l.env.now()
+	forEach(streams, func(s *oneOfMany, _ int) {
+		if s.ctx.Err() == nil {
+			s.within(patience, func() error { return l.roundTrip(s) })
+			s.took = l.env.now() - a.proved
+		}
+	})
 	var good []tsoStream
 	for i, s := range streams {
 		if s.ctx.Err() == nil {
 			good, a.over = append(good, s.tsoStream), append(a.over, members[i])
+			a.slowest = max(a.slowest, s.took)
 		}
 	}
 	a.stream = newSpread(ctx, cancel, good)
@@ -187,6 +187,7 @@ type oneOfMany struct {
 	tsoStream
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	took   int64 // its last answer
 }
 
 // within ends the stream if f takes longer than d or fails.
