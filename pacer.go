@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// pacer bounds how often a client's lanes open streams: 40 at once, and in the long run
+// pacer bounds how often a client's lanes open streams: 50 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
 // 20 at once and then 10 a second, or 100 and 30 where nothing tells of the member that PD
 // will choose, as for dc-locations; all lanes together have 480 and 80; and who PD is about
@@ -25,6 +25,7 @@ type pacer struct {
 	asks    allowance // for tries of all lanes on connections that are there
 	likely  allowance // for such tries of who is about to be elected
 	long    allowance // for these in the long run
+	search  allowance // for the search of a lane for another stream
 	knocks  allowance // for connects that have been refused
 	knocked allowance // for these in the long run
 }
@@ -38,6 +39,7 @@ var (
 	dcRate     = rate{burst: 100, interval: 33 * time.Millisecond}
 	likelyRate = rate{burst: 100, interval: 20 * time.Millisecond}
 	longRate   = rate{burst: 700, interval: 200 * time.Millisecond}
+	searchRate = rate{burst: 10, interval: 2 * time.Second}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
 	knocksRate = rate{burst: 1000, interval: 200 * time.Millisecond}
 
@@ -100,7 +102,7 @@ func (p *pacer) reserveTry(now int64, t try, lane *share) (wait time.Duration, o
 	case t.fresh:
 		return p.reserveFresh(now)
 	case t.likely:
-		if wait, ok = p.likely.take(now, likelyRate, maxTryWait); !ok {
+		if wait, ok = p.likely.take(now, likelyRate, likelyRate.interval); !ok {
 			return wait, false
 		}
 		long, ok := p.long.take(now, longRate, maxTryWait)
@@ -111,6 +113,17 @@ func (p *pacer) reserveTry(now int64, t try, lane *share) (wait time.Duration, o
 	}
 	all, ok := p.asks.take(now, askRate, maxTryWait)
 	return max(wait, all), ok
+}
+
+// reserveSearch takes a turn for a lane to look for another stream, which costs one when it
+// is found: where streams that have answered a question end again and again, they are no
+// more than those that lanes open by themselves. It returns how long to wait, or false and
+// after how long to ask again.
+func (p *pacer) reserveSearch(now int64) (wait time.Duration, ok bool) {
+	if _, ok = p.search.take(now, searchRate, 0); ok {
+		return 0, true
+	}
+	return p.queue(now, maxTryWait)
 }
 
 // reserveFresh takes a turn for a try that takes a connection: also of those for lanes that

@@ -29,6 +29,34 @@ func TestPacer_TriesLeaveNoDebt(t *testing.T) {
 	require.LessOrEqual(t, wait, maxTryWait+allRate.interval)
 }
 
+// Whatever takes streams, there are 50 at once and no more than ten a second.
+func TestPacer_AllTurnsTogether(t *testing.T) {
+	p := &pacer{}
+	turns := func(now int64) (n int) {
+		for again := true; again; {
+			_, search := p.reserveSearch(now)
+			_, stream := p.reserve(now, true)
+			first := p.reserveFirst(now)
+			again = search || stream || first
+			for _, ok := range []bool{search, stream, first} {
+				if ok {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	second := int64(time.Second)
+	waiting := int(maxTryWait / allRate.interval)
+	require.Equal(t, searchRate.burst+allRate.burst+firstRate.burst+waiting, turns(0))
+	n := 0
+	for now := second; now <= 100*second; now += second / 10 {
+		n += turns(now)
+	}
+	require.Less(t, n, 10*100)
+	require.Greater(t, n, 9*100)
+}
+
 // Lanes in trouble together ask each at its own rate, as long as they are few, and all
 // together at a rate that a PD which is down can bear.
 func TestPacer_LanesHaveTheirOwnAsks(t *testing.T) {

@@ -1,6 +1,7 @@
 package tso
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -9,8 +10,8 @@ import (
 )
 
 // The pauses between tries of the same route: short while they fail at once, because who
-// is refused finds out soon when he is not any more, and longer while as many hang as
-// try.atOnce allows, such that thousands of clients do no harm to a PD that is frozen.
+// is refused finds out soon when he is not any more, and longer while several hang (see
+// try.pauseBehind), such that thousands of clients do no harm to a PD that is frozen.
 const (
 	rescuePause  = 50 * time.Millisecond
 	hangingPause = time.Second
@@ -56,6 +57,7 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	}
 	defer r.racing.Wait()
 	defer s.cancel()
+	l.awaitSearch(s.ctx)
 	l.favourStandby(s, asking, r.won)
 	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
@@ -63,6 +65,17 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 			r.begin(t)
 		}
 		r.await(l.roundPause())
+	}
+}
+
+// awaitSearch waits until the lane may look for another stream, or ctx has ended.
+func (l *lane) awaitSearch(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait, ok := l.env.pace.reserveSearch(l.env.now())
+		sleep(ctx, wait)
+		if ok {
+			return
+		}
 	}
 }
 
@@ -94,17 +107,16 @@ func (r *search) look(round int) outlook {
 // silent reports whether all questions to a member wait for an answer that it should have
 // given within a round if it were awake.
 func (r *search) silent(member string) bool {
-	t := try{route: direct(member)}
-	others := r.hanging[t]
-	return others.tries > 0 && others.last < r.lane.env.now() && others.tries < t.atOnce()
+	others := r.hanging[try{route: direct(member)}]
+	return others.tries > 0 && others.last < r.lane.env.now() && others.tries < atOnce
 }
 
-// begin starts a try, unless as many of its kind hang as may, or there is no turn for it;
-// there is another round soon.
+// begin starts a try, unless one of its kind waits for its turn, several hang, or there is
+// no turn; there is another round soon.
 func (r *search) begin(t try) {
 	now := r.lane.env.now()
 	others := r.hanging[t.kind()]
-	if others.tries >= t.atOnce() && now-others.last < int64(hangingPause) {
+	if now-others.last < int64(t.pauseBehind(others.tries)) {
 		return
 	}
 	wait, ok := r.lane.env.pace.reserveTry(now, t, &r.lane.asks)

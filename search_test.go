@@ -3,6 +3,7 @@ package tso
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,43 @@ func TestWhoIsNotElectedForLongIsAskedLessOften(t *testing.T) {
 		require.Less(t, time.Since(began)-long, maxTryWait)
 		require.InEpsilon(t, longRate.burst+int(long/longRate.interval), asked.Load(), 0.1)
 	})
+}
+
+// A server that answers what a search asks for and refuses anything else: each
+// search finds one, and nobody is served.
+func TestStreamsThatAreFoundForNothingAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEnv(nil)
+		e.budget = 2 * time.Minute
+		e.members = func() []string { return []string{"pd-1", "pd-2"} }
+		e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
+			return &picky{s}, err
+		}
+		e.fresh = func(ctx context.Context, dc string, r route) (tsoStream, connection, error) {
+			s, err := e.open(ctx, dc, r)
+			return s, &e.conns, err
+		}
+		l := startLane(t, e)
+		for range 100 {
+			pushNew(t, l, context.Background())
+		}
+		time.Sleep(time.Minute)
+		require.Less(t, e.stats.streams.Load(), int64(50+10*60))
+		require.Greater(t, e.stats.streams.Load(), int64(6*60), "it goes on trying")
+		require.NotZero(t, e.stats.cutOvers.Load())
+	})
+}
+
+// picky is a stream that ends when it is asked for more than one timestamp.
+type picky struct{ tsoStream }
+
+func (p *picky) Send(count uint32) error {
+	if count > 1 {
+		p.Close(errNotLeader)
+		return io.EOF
+	}
+	return p.tsoStream.Send(count)
 }
 
 // A leader that goes is replaced at once. Of the members that pass requests on to it none

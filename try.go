@@ -2,6 +2,7 @@ package tso
 
 import (
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,20 +18,26 @@ type try struct {
 	asleep bool // the target may sleep over requests that come too early
 }
 
-// atOnce returns how many tries of a route may be without an answer before the next one
-// waits for hangingPause. A PD that has just become the leader has requests which come
-// before its first timestamp is there sleep for 200 ms (getTS in pkg/tso/tso.go), and with
-// Local TSO also those that come before that of an allocator, while one that comes a moment
-// later is answered at once. A try that takes a connection is alone, as that costs a server
-// more, and one that is frozen the most.
-func (t try) atOnce() int {
+// atOnce and asleepAtOnce are how many tries of a route may be without an answer before
+// the next ones are made at longer intervals. A try that takes a connection is alone, as
+// that costs a server more, and one that is frozen the most.
+const (
+	atOnce       = 4
+	asleepAtOnce = 16
+)
+
+// pauseBehind returns how long the next try waits behind so many that have no answer. A PD
+// that has just become the leader has requests which come before its first timestamp is
+// there sleep for 200 ms (getTS in pkg/tso/tso.go), and with Local TSO also those that come
+// before that of an allocator, while one that comes a moment later is answered at once.
+func (t try) pauseBehind(others int) time.Duration {
 	switch {
-	case t.fresh:
-		return 1
-	case t.asleep:
-		return 16 // in 200 ms; see electionPause
+	case others == 0, !t.fresh && others < atOnce:
+		return 0
+	case t.asleep && others < asleepAtOnce:
+		return rescuePause
 	default:
-		return 4
+		return hangingPause
 	}
 }
 
