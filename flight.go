@@ -48,7 +48,8 @@ type flight struct {
 	// serial is set where only one RPC may be unanswered, and relayed where a member
 	// passes them on to another one. Written once.
 	serial, relayed bool
-	// slowest is how long an answer may take that is not late. Written once.
+	// slowest is how long an answer of the slowest member takes, where there are several;
+	// a longer time is forgotten by and by. Of the receiver.
 	slowest int64
 	// depth is how many may be, as the round trip suggests. Written by the receiver.
 	depth atomic.Int32

@@ -205,6 +205,8 @@ type receiveSide struct {
 	// high is the largest timestamp handed out in this scope.
 	high   uint64
 	suffix suffix
+	// relayed is whether the last stream was.
+	relayed bool
 	// badAnswers counts the streams, since the last good answer, that ended
 	// with an answer that could not be used; failures counts all that ended.
 	badAnswers int

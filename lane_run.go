@@ -99,7 +99,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	}
 	l.rtt = roundTrip{}
 	f := newFlight(a)
-	l.patience.Store(max(l.patience.Load(), l.patienceWith(f)))
+	l.startPatience(f)
 	l.setCurrent(f)
 	l.takeSeat()
 	l.settle()
@@ -186,7 +186,11 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 // all doubts about it.
 func (l *lane) measure(f *flight, slot *flightSlot) {
 	now := l.env.now()
-	least := l.rtt.add(now-slot.left, now)
+	took := now - slot.left
+	least := l.rtt.add(took, now)
+	if f.serial {
+		f.slowest = max(took, f.slowest-f.slowest/slowestFades)
+	}
 	f.deepen(l.env.depth(time.Duration(least)))
 	if patience := l.patienceWith(f); patience != l.patience.Load() {
 		l.patience.Store(patience)
@@ -283,8 +287,10 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 	default:
 		l.env.refresh()
 		switch {
-		case class == pderr.NotLeader, errors.Is(err, errNotServed), l.goesAround():
+		case class == pderr.NotLeader, errors.Is(err, errNotServed):
 			l.suspect(false)
+		case l.goesAround():
+			l.suspect(l.failures > 1)
 		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
 			l.suspect(true)
 		case pderr.Answered(err) && l.failures > 1:

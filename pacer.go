@@ -115,15 +115,16 @@ func (p *pacer) reserveTry(now int64, t try, lane *share) (wait time.Duration, o
 	return max(wait, all), ok
 }
 
-// reserveSearch takes a turn for a lane to look for another stream, which costs one when it
+// reserveSearch takes a turn for a lane to look for another stream, which costs one if it
 // is found: where streams that have answered a question end again and again, they are no
-// more than those that lanes open by themselves. It returns how long to wait, or false and
-// after how long to ask again.
-func (p *pacer) reserveSearch(now int64) (wait time.Duration, ok bool) {
+// more than those that lanes open by themselves. It returns how long to wait and what gives
+// the turn back, or false and after how long to ask again.
+func (p *pacer) reserveSearch(now int64) (wait time.Duration, giveBack func(), ok bool) {
 	if _, ok = p.search.take(now, searchRate, 0); ok {
-		return 0, true
+		return 0, func() { p.search.giveBack(searchRate) }, true
 	}
-	return p.queue(now, maxTryWait)
+	wait, ok = p.queue(now, maxTryWait)
+	return wait, func() { p.all.giveBack(allRate) }, ok
 }
 
 // reserveFresh takes a turn for a try that takes a connection: also of those for lanes that
@@ -178,6 +179,9 @@ type allowance struct {
 func (a *allowance) take(now int64, r rate, most time.Duration) (wait time.Duration, ok bool) {
 	return a.takeSome(now, 1, r, most)
 }
+
+// giveBack returns a turn that was not used.
+func (a *allowance) giveBack(r rate) { a.next.Add(-int64(r.interval)) }
 
 // takeSome is take for n turns, at most a burst, that are used together.
 func (a *allowance) takeSome(now int64, n int, r rate, most time.Duration) (wait time.Duration, ok bool) {

@@ -29,12 +29,33 @@ func TestPacer_TriesLeaveNoDebt(t *testing.T) {
 	require.LessOrEqual(t, wait, maxTryWait+allRate.interval)
 }
 
+// A search that finds nothing has taken no turn.
+func TestPacer_SearchesThatFindNothingAreFree(t *testing.T) {
+	p := &pacer{}
+	for range 1000 {
+		wait, giveBack, ok := p.reserveSearch(0)
+		require.True(t, ok)
+		require.Zero(t, wait)
+		giveBack()
+	}
+	for range searchRate.burst + allRate.burst {
+		wait, _, _ := p.reserveSearch(0)
+		require.Zero(t, wait)
+	}
+	wait, giveBack, ok := p.reserveSearch(0)
+	require.True(t, ok)
+	require.NotZero(t, wait)
+	giveBack()
+	again, _, _ := p.reserveSearch(0)
+	require.InDelta(t, wait, again, float64(allRate.interval/4))
+}
+
 // Whatever takes streams, there are 50 at once and no more than ten a second.
 func TestPacer_AllTurnsTogether(t *testing.T) {
 	p := &pacer{}
 	turns := func(now int64) (n int) {
 		for again := true; again; {
-			_, search := p.reserveSearch(now)
+			_, _, search := p.reserveSearch(now)
 			_, stream := p.reserve(now, true)
 			first := p.reserveFirst(now)
 			again = search || stream || first

@@ -157,7 +157,8 @@ const standbyAhead = 10 * time.Millisecond
 // favourStandby asks the standby, if there is one that is worth it, and returns when it
 // has won or failed, or has been silent for a while: then it goes on trying. One that
 // answers when it is needed no more is the standby again.
-func (l *lane) favourStandby(s *suspicion, asking *sync.WaitGroup, won chan *attempt) {
+func (r *search) favourStandby(asking *sync.WaitGroup) {
+	l, s := r.lane, r.suspicion
 	standby := l.standby.Swap(nil)
 	switch {
 	case standby == nil:
@@ -173,7 +174,7 @@ func (l *lane) favourStandby(s *suspicion, asking *sync.WaitGroup, won chan *att
 			return
 		}
 		select {
-		case won <- standby:
+		case r.won <- standby:
 		case <-s.ctx.Done():
 			l.putStandby(standby)
 		}
@@ -181,8 +182,8 @@ func (l *lane) favourStandby(s *suspicion, asking *sync.WaitGroup, won chan *att
 	silent := time.NewTimer(standbyAhead)
 	defer silent.Stop()
 	select {
-	case a := <-won:
-		l.win(s, a)
+	case a := <-r.won:
+		r.win(a)
 	case <-failed:
 	case <-silent.C:
 	case <-s.ctx.Done():

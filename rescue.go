@@ -44,6 +44,21 @@ func (l *lane) patienceWith(f *flight) int64 {
 	return max(min(patienceInRoundTrips*late, int64(l.env.timeout/2)), int64(f.leastPatience()))
 }
 
+// startPatience sets the patience with a stream that has not answered yet: no less than
+// with the one before, if that was one of its kind. On the run goroutine.
+func (l *lane) startPatience(f *flight) {
+	patience := l.patienceWith(f)
+	if f.relayed == l.relayed {
+		patience = max(patience, l.patience.Load())
+	}
+	l.relayed = f.relayed
+	l.patience.Store(patience)
+}
+
+// slowestFades is the share that is forgotten, with each answer, of how long the slowest
+// member takes: half of it after 177 answers, among which it has had its turn.
+const slowestFades = 256
+
 // runPause is the pause of the run goroutine while others look for a stream.
 const runPause = time.Second
 
@@ -61,8 +76,8 @@ var errCutOver = errors.New("another connection answers faster")
 type suspicion struct {
 	ctx    context.Context // the tries that it leads to
 	cancel context.CancelFunc
-	// around is set if the stream went through another member.
-	around bool
+	// route is what the stream took.
+	route route
 	// conn is the member whose connection is suspected, not just that it serves; nil if
 	// none is.
 	conn atomic.Pointer[string]
@@ -107,7 +122,10 @@ func (l *lane) suspect(conn bool) {
 
 // newSuspicion returns the suspicion that there is now, or nil if it has just ended.
 func (l *lane) newSuspicion() *suspicion {
-	s := &suspicion{around: l.goesAround(), worse: make(chan struct{}, 1)}
+	s := &suspicion{worse: make(chan struct{}, 1)}
+	if a := l.dialed.Load(); a != nil {
+		s.route = a.route
+	}
 	s.ctx, s.cancel = context.WithCancel(l.ctx)
 	if l.suspicion.CompareAndSwap(nil, s) {
 		l.env.stats.suspicions.Add(1)

@@ -1,7 +1,6 @@
 package tso
 
 import (
-	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -32,10 +31,12 @@ const electionPause = 12 * time.Millisecond
 type search struct {
 	lane      *lane
 	suspicion *suspicion
+	began     int64
 	racing    sync.WaitGroup
 	won       chan *attempt
 	ended     chan try
 	hanging   map[try]unended
+	found     bool
 }
 
 // unended are the tries of a kind that have not come to an end: how many, and when the
@@ -54,11 +55,12 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 		won:       make(chan *attempt),
 		ended:     make(chan try),
 		hanging:   make(map[try]unended),
+		began:     l.env.now(),
 	}
 	defer r.racing.Wait()
 	defer s.cancel()
-	l.awaitSearch(s.ctx)
-	l.favourStandby(s, asking, r.won)
+	defer r.awaitTurn()()
+	r.favourStandby(asking)
 	for round := 0; s.ctx.Err() == nil; round++ {
 		l.env.refresh()
 		for _, t := range l.tries(r.look(round)) {
@@ -68,13 +70,21 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	}
 }
 
-// awaitSearch waits until the lane may look for another stream, or ctx has ended.
-func (l *lane) awaitSearch(ctx context.Context) {
-	for ctx.Err() == nil {
-		wait, ok := l.env.pace.reserveSearch(l.env.now())
-		sleep(ctx, wait)
-		if ok {
-			return
+// awaitTurn waits until the lane may look for another stream, or the suspicion has ended. It
+// returns what to call at the end: a search that has found nothing has taken no turn.
+func (r *search) awaitTurn() (end func()) {
+	for {
+		wait, giveBack, ok := r.lane.env.pace.reserveSearch(r.lane.env.now())
+		sleep(r.suspicion.ctx, wait)
+		switch {
+		case ok:
+			return func() {
+				if !r.found {
+					giveBack()
+				}
+			}
+		case r.suspicion.ctx.Err() != nil:
+			return func() {}
 		}
 	}
 }
@@ -96,10 +106,12 @@ func (r *search) look(round int) outlook {
 	case <-r.suspicion.worse: // which is about to be seen
 	default:
 	}
+	s := r.suspicion
 	return outlook{
 		round:   round,
-		doubted: r.suspicion.doubts(),
-		around:  r.suspicion.around,
+		doubted: s.doubts(),
+		around:  !s.route.isDirect(),
+		young:   r.lane.env.now()-r.began < int64(aroundAhead),
 		silent:  r.silent,
 	}
 }
@@ -147,9 +159,9 @@ func (r *search) await(pause time.Duration) {
 			others.tries--
 			r.hanging[kind] = others
 		case a := <-r.won:
-			r.lane.win(r.suspicion, a)
+			r.win(a)
 		case <-again.C:
-			if m := r.lane.expected(); m != "" && m != r.suspicion.doubts() && r.lane.env.reachable(m) {
+			if m := r.expected(); m != "" && m != r.suspicion.doubts() && r.lane.env.reachable(m) {
 				r.begin(tryCandidate(m))
 			}
 			again.Reset(jittered(electionPause))
@@ -161,6 +173,22 @@ func (r *search) await(pause time.Duration) {
 			return
 		}
 	}
+}
+
+// expected returns the member that is likely to serve next: who is about to be elected or,
+// if nobody is, whom the list has come to name.
+func (r *search) expected() string {
+	l := r.lane
+	if l.dc != globalDC {
+		return ""
+	}
+	if c := l.env.candidate(); c != "" {
+		return c
+	}
+	if target := l.env.target(l.dc); target != r.suspicion.route.target {
+		return target
+	}
+	return ""
 }
 
 // race tries one way when its turn has come, and reports if it has brought an answer
@@ -186,11 +214,12 @@ func (r *search) race(t try, wait time.Duration) {
 }
 
 // win has the lane go on with a, unless the suspicion has ended before.
-func (l *lane) win(s *suspicion, a *attempt) {
-	if l.suspicion.CompareAndSwap(s, nil) {
-		l.cutOver(a)
+func (r *search) win(a *attempt) {
+	if r.lane.suspicion.CompareAndSwap(r.suspicion, nil) {
+		r.found = true
+		r.lane.cutOver(a)
 	} else {
 		a.drop(errCutOver)
 	}
-	s.cancel()
+	r.suspicion.cancel()
 }

@@ -57,8 +57,9 @@ type outlook struct {
 	round int
 	// doubted is the member whose connection is, "" for none.
 	doubted string
-	// around is set if the stream that is suspected went through another member.
-	around bool
+	// around is set if the stream that is suspected went through another member, and young
+	// for aroundAhead.
+	around, young bool
 	// silent reports whether a member may be sleeping over a question.
 	silent func(member string) bool
 }
@@ -88,22 +89,26 @@ func (l *lane) triesOfTarget(o outlook) (all []try) {
 		all = append(all, try{route: direct(target), fresh: true})
 	}
 	if up && (!fresh || unready) {
-		all = append(all, try{route: direct(target), asleep: unready, likely: starting})
+		all = append(all, try{route: direct(target), asleep: unready, likely: starting && l.dc == globalDC})
 	}
 	return all
 }
 
+// aroundAhead is how long the members that requests went through may take to answer on the
+// connections that there are: a first request through a follower takes PD 15 to 40 ms.
+const aroundAhead = 40 * time.Millisecond
+
 // triesAround returns the ways to that member through each of the others, if requests may
 // be forwarded and it is not reached directly. They take connections of their own where
-// one is doubted, as others may have died with it; but for the first time where requests
-// went this way already.
+// one is doubted, as others may have died with it; but not at first where requests went
+// this way already.
 func (l *lane) triesAround(o outlook) (all []try) {
 	target := l.env.target(l.dc)
 	doubted := target == o.doubted
 	if !l.forwards() || target == "" || !doubted && !o.around && l.env.reachable(target) {
 		return nil
 	}
-	fresh := doubted && (!o.around || o.round > 0)
+	fresh := doubted && !(o.around && o.young)
 	for _, m := range l.env.members() {
 		if m != target {
 			all = append(all, try{route: route{target: target, via: m}, fresh: fresh || !l.env.reachable(m)})
@@ -176,18 +181,6 @@ func (l *lane) candidate() string {
 		return c
 	}
 	return ""
-}
-
-// expected returns the member that is likely to serve next: who is about to be elected or, if
-// nobody is, whom the list names.
-func (l *lane) expected() string {
-	if l.dc != globalDC {
-		return ""
-	}
-	if c := l.env.candidate(); c != "" {
-		return c
-	}
-	return l.env.target(l.dc)
 }
 
 // unready reports whether the member that the list names answers, but not that another one

@@ -167,7 +167,7 @@ func (l *lane) openWide(target string, members []string) *attempt {
 	a.proved = l.env.now()
 	forEach(streams, func(s *oneOfMany, _ int) {
 		if s.ctx.Err() == nil {
-			s.within(patience, func() error { return l.roundTrip(s) })
+			s.within(min(patience, staleAfter/2), func() error { return l.roundTrip(s) })
 			s.took = l.env.now() - a.proved
 		}
 	})

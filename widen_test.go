@@ -56,6 +56,39 @@ func TestSilentMemberHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// A member that answers the first question of a stream and no other is left out, like one
+// that answers none.
+func TestMemberThatAnswersOnceHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := wideEnv(func(string) bool { return false })
+		open := e.open
+		e.open = func(ctx context.Context, dc string, r route) (tsoStream, error) {
+			s, err := open(ctx, dc, r)
+			if r.via != "pd-2" || err != nil {
+				return s, err
+			}
+			return &answersOnce{tsoStream: s}, nil
+		}
+		l := startLane(t, e)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"pd-1", "pd-3"}, over(l))
+	})
+}
+
+// answersOnce is a stream that answers its first request only.
+type answersOnce struct {
+	tsoStream
+	asked int
+}
+
+func (a *answersOnce) Send(count uint32) error {
+	if a.asked++; a.asked > 1 {
+		return nil
+	}
+	return a.tsoStream.Send(count)
+}
+
 func TestMemberThatIsSilentForLongIsAskedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var healed atomic.Bool
