@@ -15,7 +15,7 @@ const (
 	targetFound    = 50 * time.Millisecond
 	targetAround   = 400 * time.Millisecond
 	targetReplaced = 300 * time.Millisecond
-	targetReset    = 20 * time.Millisecond
+	targetReset    = 10 * time.Millisecond
 )
 
 // watchedFor is how long a fault without an end is looked at before anybody is

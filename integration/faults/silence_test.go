@@ -51,3 +51,10 @@ func TestMerged_HasNoOverlap(t *testing.T) {
 		merged([]span{{0, 10}, {20, 30}, {60, 70}}, []span{{5, 25}, {28, 50}}))
 	require.Equal(t, []span{{1, 2}}, merged(nil, []span{{1, 2}}))
 }
+
+func TestSilencesAreToldFromTheFaultBefore(t *testing.T) {
+	trial := &trial{window: span{from: 100}, hits: []int64{110, 500}}
+	for at, want := range map[int64]time.Duration{105: 5, 110: 0, 499: 389, 500: 0, 720: 220} {
+		require.Equal(t, want, trial.sinceHit(at), "at %d", at)
+	}
+}
