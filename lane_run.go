@@ -286,16 +286,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.env.refresh()
 	default:
 		l.env.refresh()
-		switch {
-		case class == pderr.NotLeader, errors.Is(err, errNotServed):
-			l.suspect(false)
-		case l.goesAround():
-			l.suspect(l.failures > 1)
-		case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
-			l.suspect(true)
-		case pderr.Answered(err) && l.failures > 1:
-			l.suspect(false)
-		}
+		l.suspectFor(class, err)
 		if l.failures == 1 && class != pderr.NotLeader {
 			return 0
 		}
@@ -304,6 +295,21 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		}
 	}
 	return l.backoff()
+}
+
+// suspectFor has the lane look for another stream if the failure says that there is a
+// better one.
+func (l *lane) suspectFor(class pderr.Class, err error) {
+	switch {
+	case class == pderr.NotLeader, errors.Is(err, errNotServed):
+		l.suspect(false)
+	case l.goesAround():
+		l.suspect(l.failures > 1)
+	case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
+		l.suspect(true)
+	case pderr.Answered(err) && l.failures > 1:
+		l.suspect(false)
+	}
 }
 
 // checkCluster tells callers of a cluster mismatch if all members say so;

@@ -123,12 +123,13 @@ func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
 		l.suspect(true)
 		f.stream.Close(errRPCTimeout)
 	}
-	if patience := l.patience.Load(); age > patience && l.env.now()-s.left > patience {
-		if !f.relayed || age > max(patience, int64(minPatience)) {
-			l.suspect(true)
-		} else if !l.late.Load() {
-			l.suspect(false)
-		}
+	patience := l.patience.Load()
+	switch {
+	case age <= patience || l.env.now()-s.left <= patience:
+	case !f.relayed || age > int64(minPatience):
+		l.suspect(true)
+	case !l.late.Load():
+		l.suspect(false)
 	}
 }
 

@@ -108,7 +108,7 @@ func (l *lane) triesAround(o outlook) (all []try) {
 	if !l.forwards() || target == "" || !doubted && !o.around && l.env.reachable(target) {
 		return nil
 	}
-	fresh := doubted && !(o.around && o.young)
+	fresh := doubted && (!o.around || !o.young)
 	for _, m := range l.env.members() {
 		if m != target {
 			all = append(all, try{route: route{target: target, via: m}, fresh: fresh || !l.env.reachable(m)})
