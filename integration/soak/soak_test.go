@@ -86,7 +86,7 @@ func TestRun_SeesWhatIsPlanted(t *testing.T) {
 	})
 	t.Run("stuck callers", func(t *testing.T) {
 		v := soaked(t, cluster, plantStuck)
-		require.Contains(t, v.examples("stuck"), "late")
+		require.Contains(t, v.examples("late call"), "late")
 		require.Contains(t, v.examples("stuck"), "told to stop")
 		require.Contains(t, v.examples("stuck"), "clients were closed")
 	})

@@ -18,7 +18,7 @@ func (r *run) look() (longest time.Duration) {
 		late := time.Duration(now - until)
 		// What was read belongs together only if the same call is still under way.
 		if late > slack && c.since.Load() == since && c.told.Swap(since) != since {
-			r.ledger.find("stuck", "a call to %s that began %v ago is %v late", h.name, time.Duration(now-since), late)
+			r.ledger.find("late call", "a call to %s that began %v ago is %v late", h.name, time.Duration(now-since), late)
 		}
 	}
 	return longest
