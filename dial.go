@@ -66,7 +66,16 @@ func (c *client) fresh(ctx context.Context, dc string, r route) (tsoStream, conn
 		own.drop()
 		return nil, nil, err
 	}
+	c.wake(shared)
 	return stream, own, nil
+}
+
+// wake has a connection that is down made again now, as another one to the same member is up:
+// that one may wait for an answer that a member which is starting sleeps over.
+func (c *client) wake(conn *grpc.ClientConn) {
+	if conn.GetState() == connectivity.TransientFailure && c.pace.reserveFirst(c.env.now()) {
+		conn.ResetConnectBackoff()
+	}
 }
 
 func (c *client) openOn(ctx context.Context, conn *grpc.ClientConn, dc string, r route) (tsoStream, error) {

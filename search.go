@@ -46,6 +46,9 @@ type unended struct {
 	last  int64
 }
 
+// before reports whether there are any, all of which had their turn before now.
+func (u unended) before(now int64) bool { return u.tries > 0 && u.last < now }
+
 // rescue tries all ways, again and again, until one of them answers or the suspicion
 // has ended.
 func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
@@ -113,6 +116,7 @@ func (r *search) look(round int) outlook {
 		around:  !s.route.isDirect(),
 		young:   r.lane.env.now()-r.began < int64(aroundAhead),
 		silent:  r.silent,
+		dialed:  r.dialed,
 	}
 }
 
@@ -120,7 +124,13 @@ func (r *search) look(round int) outlook {
 // given within a round if it were awake.
 func (r *search) silent(member string) bool {
 	others := r.hanging[try{route: direct(member)}]
-	return others.tries > 0 && others.last < r.lane.env.now() && others.tries < atOnce
+	return others.before(r.lane.env.now()) && others.tries < atOnce
+}
+
+// dialed reports whether a member has not answered yet on a connection of its own, and the
+// lane has no stream that may be silent for the same reason.
+func (r *search) dialed(member string) bool {
+	return r.lane.current.Load() == nil && r.hanging[try{route: direct(member), fresh: true}].before(r.lane.env.now())
 }
 
 // begin starts a try, unless one of its kind waits for its turn, several hang, or there is
@@ -161,9 +171,7 @@ func (r *search) await(pause time.Duration) {
 		case a := <-r.won:
 			r.win(a)
 		case <-again.C:
-			if m := r.expected(); m != "" && m != r.suspicion.doubts() && r.lane.env.reachable(m) {
-				r.begin(tryCandidate(m))
-			}
+			r.askExpected()
 			again.Reset(jittered(electionPause))
 		case <-over.C:
 			return
@@ -172,6 +180,19 @@ func (r *search) await(pause time.Duration) {
 		case <-r.suspicion.ctx.Done():
 			return
 		}
+	}
+}
+
+// askExpected asks who is likely to serve next. The member that the list names may be asked
+// on a new connection already, as it was down: one that has just started sleeps over a
+// question that comes too early, and answers the next one at once.
+func (r *search) askExpected() {
+	l := r.lane
+	if m := r.expected(); m != "" && m != r.suspicion.doubts() && l.env.reachable(m) {
+		r.begin(tryCandidate(m))
+	}
+	if target := l.env.target(l.dc); r.dialed(target) && l.env.reachable(target) {
+		r.begin(try{route: direct(target), likely: l.dc == globalDC})
 	}
 }
 

@@ -60,8 +60,9 @@ type outlook struct {
 	// around is set if the stream that is suspected went through another member, and young
 	// for aroundAhead.
 	around, young bool
-	// silent reports whether a member may be sleeping over a question.
-	silent func(member string) bool
+	// silent reports whether a member may be sleeping over a question, and dialed whether one
+	// that has been asked on a connection of its own has not answered yet.
+	silent, dialed func(member string) bool
 }
 
 // tries returns ways to somebody who may serve the lane. There may be turns for a few of
@@ -88,7 +89,7 @@ func (l *lane) triesOfTarget(o outlook) (all []try) {
 	if fresh {
 		all = append(all, try{route: direct(target), fresh: true})
 	}
-	if up && (!fresh || unready) {
+	if up && (!fresh || unready || o.dialed(target)) {
 		all = append(all, try{route: direct(target), asleep: unready, likely: starting && l.dc == globalDC})
 	}
 	return all

@@ -71,7 +71,8 @@ func TestOthersAreAskedInTurn(t *testing.T) {
 // triesOf returns what a round tries, in no order.
 func triesOf(l *lane, round int, doubted string, silent ...string) map[try]bool {
 	all := make(map[try]bool)
-	for _, t := range l.tries(outlook{round: round, doubted: doubted, silent: func(m string) bool { return slices.Contains(silent, m) }}) {
+	isSilent := func(m string) bool { return slices.Contains(silent, m) }
+	for _, t := range l.tries(outlook{round: round, doubted: doubted, silent: isSilent, dialed: isSilent}) {
 		all[t] = true
 	}
 	return all
@@ -92,6 +93,8 @@ func TestTries_GoWhereAnAnswerMayCome(t *testing.T) {
 		"the doubt is about another member's connection")
 	require.Equal(t, map[try]bool{asked("pd-1"): true, asked("pd-3"): true}, triesOf(l, 2, "", "pd-3"),
 		"who says nothing may be sleeping over the question, and is asked again; others seldom")
+	require.Equal(t, map[try]bool{dialed("pd-1"): true, asked("pd-1"): true, asked("pd-2"): true}, triesOf(l, 2, "pd-1", "pd-1"),
+		"who does not answer on a new connection is asked on the other one too")
 	down = "pd-2"
 	require.Equal(t, map[try]bool{asked("pd-1"): true, asked("pd-3"): true}, triesOf(l, 0, ""))
 	down = "pd-1"
