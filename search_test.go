@@ -192,38 +192,23 @@ func TestSpreadForgetsThatAMemberWasSlow(t *testing.T) {
 	})
 }
 
-// The connection to the leader is dead, which the members that pass requests on do not
-// show: a new one is made when they have been silent for long enough, and not a round later.
+// New connections are made when a doubt has grown, and not a round later.
 func TestDoubtThatGrowsEndsTheRound(t *testing.T) {
-	for phase := range 13 { // of the ticks
-		synctest.Test(t, func(t *testing.T) {
-			e, _ := wideEnv(func(string) bool { return false })
-			old := e.open
-			var dead atomic.Bool
-			e.open = func(ctx context.Context, dc string, r route) (tsoStream, error) {
-				s, err := old(ctx, dc, r)
-				return &mutable{tsoStream: s, muted: &dead}, err
-			}
-			e.fresh = func(ctx context.Context, _ string, r route) (tsoStream, connection, error) {
-				s, err := e.stream(ctx, newEchoStream(r.via, &e.oracle))
-				return s, &e.conns, err
-			}
-			l := startLane(t, e)
-			_, _, err := pushNew(t, l, context.Background()).Wait()
-			require.NoError(t, err)
-			time.Sleep(time.Duration(phase) * time.Millisecond)
-			synctest.Wait()
-			require.Len(t, over(l), 3)
-			_, _, err = pushNew(t, l, context.Background()).Wait()
-			require.NoError(t, err)
-
-			dead.Store(true)
-			began := time.Now()
-			_, _, err = pushNew(t, l, context.Background()).Wait()
-			require.NoError(t, err)
-			require.LessOrEqual(t, time.Since(began), minPatience+3*time.Millisecond)
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEnv(nil)
+		defer e.wheel.Close()
+		s := newLane(globalDC, e.laneEnv).newSuspicion()
+		defer s.cancel()
+		r := &search{lane: newLane(globalDC, e.laneEnv), suspicion: s}
+		began := time.Now()
+		s.doubt("pd-1")
+		r.await(time.Minute)
+		require.Zero(t, time.Since(began))
+		require.Equal(t, "pd-1", r.look(1).doubted)
+		s.doubt("pd-1")
+		r.await(time.Minute)
+		require.Equal(t, time.Minute, time.Since(began), "the same doubt is no news")
+	})
 }
 
 // A process that was stopped finds answers that nobody has read yet.
