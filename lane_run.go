@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -378,8 +377,7 @@ func (l *lane) membersChanged() {
 // more so that clients do not come back in step. At its longest it keeps to ten
 // streams a second.
 func (l *lane) backoff() time.Duration {
-	d := min(minBackoff<<min(l.failures-1, 10), maxBackoff)
-	return d + rand.N(d/4)
+	return jittered(min(minBackoff<<min(l.failures-1, 10), maxBackoff))
 }
 
 // pause waits for d, for news of the members, or until the lane is closed.

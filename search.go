@@ -101,6 +101,7 @@ func (l *lane) roundPause() time.Duration {
 	return jittered(dcPause)
 }
 
+// jittered returns d and up to a quarter more.
 func jittered(d time.Duration) time.Duration { return d + rand.N(d/4) }
 
 // look returns what a round of tries goes by.

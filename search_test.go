@@ -197,9 +197,10 @@ func TestDoubtThatGrowsEndsTheRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newFakeEnv(nil)
 		defer e.wheel.Close()
-		s := newLane(globalDC, e.laneEnv).newSuspicion()
+		l := newLane(globalDC, e.laneEnv)
+		s := l.newSuspicion()
 		defer s.cancel()
-		r := &search{lane: newLane(globalDC, e.laneEnv), suspicion: s}
+		r := &search{lane: l, suspicion: s}
 		began := time.Now()
 		s.doubt("pd-1")
 		r.await(time.Minute)

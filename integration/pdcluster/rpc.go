@@ -98,13 +98,12 @@ func (m *Member) Relay(ctx context.Context, to *Member) (end func(), err error) 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "pd-forwarded-host", to.AdvertiseURL))
 	a := asker{conn: conn, request: m.cluster.request("global")}
 	end = func() {
-		cancel()
+		a.drop()
 		_ = conn.Close()
 	}
-	if err := a.ask(ctx); err != nil {
+	if err := a.ask(metadata.AppendToOutgoingContext(ctx, "pd-forwarded-host", to.AdvertiseURL)); err != nil {
 		end()
 		return nil, fmt.Errorf("pdcluster: timestamp of %s through %s: %w", to.Name, m.Name, err)
 	}
