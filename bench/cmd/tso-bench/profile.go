@@ -34,7 +34,7 @@ type profiling struct {
 	profiles
 	cpuFile *os.File
 	server  *http.Server
-	restore func()
+	restore []func() // the rates as they were
 }
 
 // readTimeout bounds a request's header: there is no reason to be slow.
@@ -64,22 +64,21 @@ func (p profiles) start(out io.Writer) (*profiling, error) {
 }
 
 // setRates has the runtime note what it does not note by itself: without the flags
-// nothing costs anything.
+// nothing costs anything. The rates are the process's, so that restore puts back only
+// what has been set: runs that take no profiles can go on side by side.
 func (p *profiling) setRates() {
-	memory, mutex := runtime.MemProfileRate, 0
 	if p.mem != "" {
+		before := runtime.MemProfileRate
 		runtime.MemProfileRate = 1
+		p.restore = append(p.restore, func() { runtime.MemProfileRate = before })
 	}
 	if p.mutex != "" || p.http != "" {
-		mutex = runtime.SetMutexProfileFraction(1)
+		before := runtime.SetMutexProfileFraction(1)
+		p.restore = append(p.restore, func() { runtime.SetMutexProfileFraction(before) })
 	}
 	if p.block != "" {
 		runtime.SetBlockProfileRate(1)
-	}
-	p.restore = func() {
-		runtime.MemProfileRate = memory
-		runtime.SetMutexProfileFraction(mutex)
-		runtime.SetBlockProfileRate(0)
+		p.restore = append(p.restore, func() { runtime.SetBlockProfileRate(0) })
 	}
 }
 
@@ -135,7 +134,9 @@ func writeProfile(file, profile string) error {
 
 // close ends what has been started, and writes nothing.
 func (p *profiling) close() {
-	p.restore()
+	for _, restore := range p.restore {
+		restore()
+	}
 	if p.server != nil {
 		_ = p.server.Close() // the listener is all there is to close
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +41,32 @@ func TestRun_WritesProfiles(t *testing.T) {
 		// The calls of gRPC are in the profile only if it is about the run.
 		require.True(t, bytes.Contains(data, []byte("google.golang.org/grpc")), file)
 	}
+}
+
+// The rates are variables of the process: the race detector tells when a run that
+// takes no profiles touches them.
+func TestProfiling_NoneLeavesTheProcessAlone(t *testing.T) {
+	var runs sync.WaitGroup
+	for range 2 {
+		runs.Go(func() {
+			run, err := profiles{}.start(io.Discard)
+			if assert.NoError(t, err) {
+				run.close()
+			}
+		})
+	}
+	runs.Wait()
+}
+
+func TestProfiling_RestoresTheRates(t *testing.T) {
+	memory, mutex := runtime.MemProfileRate, runtime.SetMutexProfileFraction(-1)
+	run, err := profiles{mem: "m", mutex: "x", block: "b"}.start(io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, 1, runtime.MemProfileRate)
+	require.Equal(t, 1, runtime.SetMutexProfileFraction(-1))
+	run.close()
+	require.Equal(t, memory, runtime.MemProfileRate)
+	require.Equal(t, mutex, runtime.SetMutexProfileFraction(-1))
 }
 
 func TestRun_ProfileThatCannotBeWritten(t *testing.T) {
