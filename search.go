@@ -111,13 +111,16 @@ func (r *search) look(round int) outlook {
 	default:
 	}
 	s := r.suspicion
+	unready, starting := r.lane.lastSaid()
 	return outlook{
-		round:   round,
-		doubted: s.doubts(),
-		around:  !s.route.isDirect(),
-		young:   r.lane.env.now()-r.began < int64(aroundAhead),
-		silent:  r.silent,
-		dialed:  r.dialed,
+		round:    round,
+		doubted:  s.doubts(),
+		around:   !s.route.isDirect(),
+		young:    r.lane.env.now()-r.began < int64(aroundAhead),
+		unready:  unready,
+		starting: starting,
+		silent:   r.silent,
+		dialed:   r.dialed,
 	}
 }
 

@@ -60,6 +60,9 @@ type outlook struct {
 	// around is set if the stream that is suspected went through another member, and young
 	// for aroundAhead.
 	around, young bool
+	// unready is set if the member that the list names answers, but not that another one
+	// serves, and starting if it says that something of its own is not there yet.
+	unready, starting bool
 	// silent reports whether a member may be sleeping over a question, and dialed whether one
 	// that has been asked on a connection of its own has not answered yet.
 	silent, dialed func(member string) bool
@@ -83,14 +86,13 @@ func (l *lane) triesOfTarget(o outlook) (all []try) {
 	if target == "" {
 		return nil
 	}
-	unready, starting := l.unready()
 	up := l.env.reachable(target)
 	fresh := target == o.doubted || !up || o.round%freshEvery == freshEvery-1
 	if fresh {
 		all = append(all, try{route: direct(target), fresh: true})
 	}
-	if up && (!fresh || unready || o.dialed(target)) {
-		all = append(all, try{route: direct(target), asleep: unready, likely: starting && l.dc == globalDC})
+	if up && (!fresh || o.unready || o.dialed(target)) {
+		all = append(all, try{route: direct(target), asleep: o.unready, likely: o.starting && l.dc == globalDC})
 	}
 	return all
 }
@@ -136,8 +138,7 @@ func (l *lane) triesOfOthers(o outlook) (all []try) {
 	if candidate != "" {
 		all = append(all, tryCandidate(candidate))
 	}
-	unready, _ := l.unready()
-	seldom := candidate != "" || unready || len(sleepers) > 0
+	seldom := candidate != "" || o.unready || len(sleepers) > 0
 	for _, m := range append(sleepers, inTurn(o.round, others, l.othersAtOnce(), seldom)...) {
 		all = append(all, try{route: direct(m)})
 	}
@@ -184,9 +185,9 @@ func (l *lane) candidate() string {
 	return ""
 }
 
-// unready reports whether the member that the list names answers, but not that another one
-// serves, and whether it says that something of its own is not there yet.
-func (l *lane) unready() (unready, starting bool) {
+// lastSaid returns what the last failure tells of the member that the list names; see
+// outlook.
+func (l *lane) lastSaid() (unready, starting bool) {
 	err := l.lastCause()
 	class := pderr.Classify(err)
 	unready = pderr.Answered(err) && class != pderr.NotLeader
