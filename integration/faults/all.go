@@ -13,7 +13,7 @@ func All() []Row {
 	return []Row{
 		NoFault(path),
 		NoFault(path).With("follower proxy", proxy),
-		Relayed(path).With("forwarding", forwarding),
+		Relayed(path),
 		LeaderTransferred(),
 		LeaderResigned(),
 		LeaderTerminated(),

@@ -30,20 +30,19 @@ func NoFault(d time.Duration) Row {
 	}}
 }
 
-// Relayed lets nothing happen for a while to clients that cannot reach the leader: what
-// the members add that pass requests on, below which rows with forwarding cannot come.
+// Relayed is NoFault with clients that cannot reach the leader: what the members add that
+// pass requests on, below which rows with forwarding cannot come.
 func Relayed(d time.Duration) Row {
-	return Row{
-		Name: fmt.Sprintf("relayed, no fault for %v", d), Options: Options{Forwarding: true}, Target: targetHandOver,
-		before: func(ctx context.Context, s *stage) error {
-			leader, err := s.cluster.WaitLeader(ctx)
-			if err == nil {
-				leader.Path.Refuse()
-			}
-			return err
-		},
-		hit: func(ctx context.Context, _ *stage) error { return wait(ctx, d) },
+	row := NoFault(d)
+	row.Name = "relayed, " + row.Name
+	row.before = func(ctx context.Context, s *stage) error {
+		leader, err := s.cluster.WaitLeader(ctx)
+		if err == nil {
+			leader.Path.Refuse()
+		}
+		return err
 	}
+	return row.With("forwarding", Options{Forwarding: true})
 }
 
 // LeaderTransferred hands the office to another member, on request.
