@@ -19,7 +19,8 @@ const maxInFlight = batch.MaxDepth
 type tsoStream interface {
 	// Send asks for count timestamps. It does not block: a stream whose
 	// peer does not read must take maxInFlight requests all the same. After
-	// an error the stream is broken and Recv returns.
+	// an error the stream is broken and Recv returns. An interceptor of the
+	// program's that blocks in it must return when the stream is closed.
 	Send(count uint32) error
 	// Retire says that nothing will be sent any more, and that the last
 	// unanswered requests have no answer yet.
@@ -54,10 +55,13 @@ type flight struct {
 	// depth is how many may be, as the round trip suggests. Written by the receiver.
 	depth atomic.Int32
 
+	// sending is when the Send under way began, on the coarse clock and plus one, 0 while
+	// there is none. Written by the send side, read by the tick; see oversee.
+	sending atomic.Int64
 	// tail counts the batches sent. Written by the send side after the slot,
 	// and before the request leaves, so that its answer finds the slot.
 	tail atomic.Uint64
-	_    [56]byte
+	_    [48]byte
 
 	// head counts the answers dealt with. Written by the receiver.
 	head atomic.Uint64
@@ -73,8 +77,10 @@ type flightSlot struct {
 	batch  *requestBatch
 	number uint64 // for batch.Claim
 	count  uint32
-	left   int64 // when it was sent
-	sent   int64 // the same, on the coarse clock
+	// sentAt is when it was sent, and sentTick the same on the coarse clock. Atomics,
+	// since the tick reads them too, of a slot that may be used again meanwhile: then it
+	// finds the later time.
+	sentAt, sentTick atomic.Int64
 	// expiry is when the budget of the first request ends, on the coarse
 	// clock. The send side's alone, which moves it when that request goes.
 	expiry int64
@@ -123,19 +129,19 @@ func (f *flight) len() int {
 
 // add puts b, owned by the caller, behind the batches in flight and gives it up.
 // Send side; there is room.
-func (f *flight) add(b *requestBatch, left, sent, expiry int64) {
+func (f *flight) add(b *requestBatch, sentAt, sentTick, expiry int64) {
 	tail := f.tail.Load()
 	s := &f.slots[tail%maxInFlight]
-	s.batch, s.count = b, uint32(b.Len())
-	s.left, s.sent, s.expiry = left, sent, expiry
+	s.batch, s.count, s.expiry = b, uint32(b.Len()), expiry
+	s.sentAt.Store(sentAt)
+	s.sentTick.Store(sentTick)
 	s.number = b.Launch()
 	f.tail.Store(tail + 1) // publishes the slot; pairs with the Loads in oldest and each
 }
 
-// oldest returns the slot of the next answer, nil if none is expected. Receiver
-// or, for a look at the fields that do not need a claim, send side: the send
-// side may find the slot answered already, but not used again, because it is the
-// one that uses slots again.
+// oldest returns the slot of the next answer, nil if none is expected. Receiver or,
+// for a look at its atomics, the tick, which may find that the slot has been answered
+// already, and is used again.
 func (f *flight) oldest() *flightSlot {
 	head := f.head.Load()
 	if head == f.tail.Load() {

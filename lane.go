@@ -87,21 +87,18 @@ func tickOf(budget time.Duration) time.Duration {
 //
 // Sending is a role that anybody takes who has reason to believe that there is
 // something to send: a caller after its push, the receiver after an answer, the
-// wheel at a tick, the run goroutine after a change of stream. The word seat
-// says free, taken, or taken with the demand to look once more before leaving.
-// Nobody waits for it. No wake-up is lost: who finds the seat taken leaves that
-// demand, which the holder cannot miss, since it leaves with a compare-and-swap
-// from plain taken.
-//
-// Whoever makes work first publishes it and then looks for a holder; the holder
-// first looks for work and then leaves. All of these words are Go atomics, which
-// are sequentially consistent, so that at least one of the two sees the other.
-// The same pattern ("publish, then look") lets a caller leave at once when the
+// run goroutine after a change of stream; see seat. Whoever makes work first
+// publishes it and then looks for a holder; the holder first looks for work and then
+// leaves. The same pattern ("publish, then look") lets a caller leave at once when the
 // flight is full (the receiver comes past after its answer, having published the
 // room) and when there is no stream (the run goroutine comes past with the next
 // one, having published it).
 //
-// Nothing done in the seat blocks: see tsoStream.Send.
+// Nothing done in the seat blocks, but for an interceptor of the program's; see
+// tsoStream.Send. That can make a Send hang, so nothing that watches over the seat enters
+// it: the wheel, at a tick or at the end of the batch interval, leaves
+// a demand with the holder, or with the attendant if there is none. A Send that hangs
+// ends with its stream, which the tick sees to; see oversee.
 type lane struct {
 	dc  string
 	env *laneEnv
@@ -125,8 +122,8 @@ type lane struct {
 	// onTick until that clears it.
 	ticked int64
 	// late is set if the last tick came so late that answers may be there which nobody
-	// has had the time to read. Written by onTick.
-	late atomic.Bool
+	// has had the time to read. Of onTick.
+	late bool
 	// patience is for how long the stream may be silent while an answer is
 	// awaited. Written by the receiver.
 	patience atomic.Int64
@@ -144,15 +141,14 @@ type lane struct {
 	// room wakes callers who wait for room in a full ring.
 	room roomGate
 
-	_ [64]byte
-	// seat is the send seat, one of the seat constants.
-	seat atomic.Uint32
-	// swept, flush and surface are demands on the holder of the seat: look at
+	_    [64]byte
+	seat seat
+	// sweepDue, flush and surface are demands on the holder of the seat: look at
 	// the deadlines; the batch interval has passed; fail all that waits with
 	// this error.
-	swept   atomic.Bool
-	flush   atomic.Bool
-	surface atomic.Pointer[error]
+	sweepDue atomic.Bool
+	flush    atomic.Bool
+	surface  atomic.Pointer[error]
 	// gathering is set while a caller lets others push first; see gather.
 	gathering atomic.Bool
 	// queued is the length of the queue, written by the holder of the seat.
@@ -170,6 +166,7 @@ type lane struct {
 	ctx     context.Context    // of the run goroutine
 	stop    context.CancelFunc // ends it
 	poke    chan struct{}      // wakes the run goroutine from its back-off
+	due     chan struct{}      // wakes the attendant
 	alarm   chan struct{}      // wakes the watch goroutine
 	wide    chan struct{}      // wakes the widen goroutine
 	settled chan struct{}      // wakes the patrol goroutine: there is another stream
@@ -219,12 +216,6 @@ type receiveSide struct {
 	served  bool
 }
 
-const (
-	seatFree uint32 = iota
-	seatTaken
-	seatWanted // taken, and somebody has come since: look once more
-)
-
 // noFlight is the current flight of a lane that has ended. It is never full, so
 // that every push finds its way to the seat, where the requests are failed.
 var noFlight = newFlight(&attempt{})
@@ -242,6 +233,7 @@ func newLane(dc string, env *laneEnv) *lane {
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.drain = l.ring.Drain
 	l.patience.Store(int64(minPatience))
+	l.due = make(chan struct{}, 1)
 	l.alarm = make(chan struct{}, 1)
 	l.wide = make(chan struct{}, 1)
 	l.settled = make(chan struct{}, 1)
@@ -299,7 +291,7 @@ func (l *lane) add(ctx context.Context, r *request) error {
 // them yielded, a call would take 1.07 times as long, and with 4,096 1.2 times.
 func (l *lane) gather() bool {
 	f := l.current.Load()
-	if f == nil || l.seat.Load() != seatFree {
+	if f == nil || l.seat.taken() {
 		return true
 	}
 	if n := f.len(); n == 0 || n >= l.mostInFlight(f) {
@@ -326,39 +318,6 @@ func (l *lane) look() {
 // mostInFlight returns how many RPCs may be unanswered on f: the lane's own choice,
 // within the bound that the user has set.
 func (l *lane) mostInFlight(f *flight) int { return int(min(f.depth.Load(), l.env.inFlight.Load())) }
-
-// takeSeat serves the lane if the seat is free, and otherwise leaves a demand
-// with who is in it.
-func (l *lane) takeSeat() {
-	for {
-		switch l.seat.Load() {
-		case seatFree:
-			if l.seat.CompareAndSwap(seatFree, seatTaken) {
-				l.hold()
-				return
-			}
-		case seatTaken:
-			if l.seat.CompareAndSwap(seatTaken, seatWanted) {
-				return
-			}
-		default:
-			return
-		}
-	}
-}
-
-// hold serves until nobody has asked for more. It is short: each round sends at
-// most the RPCs that the flight has room for, and a full flight keeps others
-// from asking.
-func (l *lane) hold() {
-	for {
-		l.serve()
-		if l.seat.CompareAndSwap(seatTaken, seatFree) {
-			return
-		}
-		l.seat.Store(seatTaken)
-	}
-}
 
 // close ends the lane: everything that waits, now or later, fails with err. It
 // does not wait for the run goroutine. Idempotent; the first error counts.

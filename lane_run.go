@@ -25,6 +25,8 @@ var (
 	errDialTimeout = errors.New("no stream within the RPC timeout")
 	errUnsolicited = errors.New("an answer to no request")
 	errNotServed   = errors.New("no member serves it at the moment")
+	errSendBlocked = errors.New("a request could not be handed to gRPC; does an interceptor of the program's wait?")
+	errSendAborted = errors.New("an interceptor of the program's has panicked, or ended its goroutine, while sending")
 )
 
 // Bounds of the pause between streams that bring no answer. The first retry is
@@ -53,6 +55,9 @@ const (
 func (l *lane) run() {
 	ctx := l.ctx
 	var beside sync.WaitGroup
+	defer l.wind(&beside)
+	defer l.outlive()()
+	beside.Go(l.attend)
 	beside.Go(l.watch)
 	if l.dc == globalDC {
 		beside.Go(l.widen)
@@ -69,6 +74,10 @@ func (l *lane) run() {
 		l.blame(err)
 		l.pause(ctx, l.react(ctx, err))
 	}
+}
+
+// wind ends what the run goroutine has begun, when the lane is closed.
+func (l *lane) wind(beside *sync.WaitGroup) {
 	beside.Wait()
 	if a := l.takeProved(); a != nil {
 		a.drop(ErrClosed)
@@ -185,7 +194,7 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 // all doubts about it.
 func (l *lane) measure(f *flight, slot *flightSlot) {
 	now := l.env.now()
-	took := now - slot.left
+	took := now - slot.sentAt.Load()
 	least := l.rtt.add(took, now)
 	if f.serial {
 		f.slowest = max(took, f.slowest-f.slowest/slowestFades)

@@ -24,7 +24,7 @@ func (l *lane) serve() {
 	if surface != nil && l.surface.CompareAndSwap(surface, nil) {
 		l.failAll(*surface)
 	}
-	if l.swept.Load() && l.swept.Swap(false) {
+	if l.sweepDue.Load() && l.sweepDue.Swap(false) {
 		l.sweep(f)
 	}
 	if f == nil {
@@ -171,10 +171,13 @@ func stillWanted(r *request) bool { return !r.dropIfAbandoned() }
 // the same, and comes back with what else is.
 func (l *lane) launch(f *flight, b *requestBatch) bool {
 	count := b.Len()
-	f.add(b, l.env.now(), l.clock.Load(), l.expiryOf(b))
+	clock := l.clock.Load()
+	f.add(b, l.env.now(), clock, l.expiryOf(b))
+	f.sending.Store(clock + 1)
 	l.keepTicking()
 	l.env.stats.sent(count)
 	err := f.stream.Send(uint32(count))
+	f.sending.Store(0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.stream.Close(err) // io.EOF: it has ended, and Recv tells why
 	}

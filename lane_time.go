@@ -25,11 +25,13 @@ func (l *lane) untilTick() time.Duration {
 	return l.tick
 }
 
-// onTick runs on the wheel's goroutine, every tick while the lane has work.
+// onTick runs on the wheel's goroutine, every tick while the lane has work. That
+// goroutine serves all lanes, so it never enters the seat.
 func (l *lane) onTick() {
 	l.advance()
-	l.swept.Store(true)
-	l.takeSeat()
+	l.oversee()
+	l.sweepDue.Store(true)
+	l.summon()
 	if l.idle() {
 		// Say so first and then look again. A request that neither look has
 		// seen is on its way from one place to the next, in the hands of
@@ -55,17 +57,40 @@ const lateTick = 10 * time.Millisecond
 func (l *lane) advance() {
 	now := l.env.now()
 	l.clock.Store(l.clock.Load() + min(now-l.ticked, int64(l.slack)))
-	l.late.Store(now-l.ticked > int64(l.untilTick()+lateTick))
+	l.late = now-l.ticked > int64(l.untilTick()+lateTick)
 	l.ticked = now
 }
 
+// idle reports whether there is nothing to look at: no request queued, in the ring or in
+// flight, and no Send under way, whose request may have been answered all the same.
 func (l *lane) idle() bool {
 	f := l.current.Load()
-	return l.ring.Len() == 0 && l.queued.Load() == 0 && (f == nil || f.len() == 0)
+	return l.ring.Len() == 0 && l.queued.Load() == 0 && (f == nil || f.len() == 0 && f.sending.Load() == 0)
 }
 
-// sweep looks at the deadlines: of the oldest RPC, and of the requests in flight
-// and queued. In the send seat.
+// sendPatience is for how long a Send may be under way. It takes some microseconds, but
+// in a saturated process a goroutine may be held up in it for longer than 100 ms.
+const sendPatience = 250 * time.Millisecond
+
+// oversee looks at the stream: at a Send that does not return, and at the oldest RPC.
+// Neither needs the seat, whose holder it is that may hang: it is freed by the end of
+// its stream, which ends the Send. At a tick.
+func (l *lane) oversee() {
+	f := l.current.Load()
+	if f == nil || f == noFlight {
+		return
+	}
+	now := l.clock.Load()
+	if since := f.sending.Load(); since != 0 && now-since > int64(sendPatience) {
+		f.stream.Close(errSendBlocked)
+		return
+	}
+	if s := f.oldest(); s != nil {
+		l.doubt(f, s.sentAt.Load(), now-s.sentTick.Load())
+	}
+}
+
+// sweep looks at the budgets of the requests in flight and queued. In the send seat.
 func (l *lane) sweep(f *flight) {
 	now := l.clock.Load()
 	if f != nil {
@@ -97,12 +122,8 @@ func (l *lane) sweepQueue(now int64) {
 	}
 }
 
-// sweepFlight gives the stream up if its oldest RPC is unanswered for too long,
-// and fails the requests in flight whose budget has ended.
+// sweepFlight fails the requests in flight whose budget has ended.
 func (l *lane) sweepFlight(f *flight, now int64) {
-	if s := f.oldest(); s != nil {
-		l.doubt(f, s, now-s.sent)
-	}
 	f.each(func(s *flightSlot) bool {
 		if s.expiry >= now {
 			return false
@@ -114,9 +135,10 @@ func (l *lane) sweepFlight(f *flight, now int64) {
 	})
 }
 
-// doubt looks at how long the oldest RPC has been unanswered. Suspicion looks at the
-// exact clock too: the coarse one may say a tick too much.
-func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
+// doubt looks at how long the oldest RPC has been unanswered, age on the coarse clock, and
+// gives the stream up if that is too long. Suspicion looks at the exact clock too: the coarse one may say a tick
+// too much. At a tick.
+func (l *lane) doubt(f *flight, sentAt, age int64) {
 	if age > int64(l.env.timeout+l.slack) {
 		// Also where answers have been so late lately that patience is longer: the
 		// next stream on a connection that is dead would be no better.
@@ -125,10 +147,10 @@ func (l *lane) doubt(f *flight, s *flightSlot, age int64) {
 	}
 	patience := l.patience.Load()
 	switch {
-	case age <= patience || l.env.now()-s.left <= patience:
+	case age <= patience || l.env.now()-sentAt <= patience:
 	case !f.relayed || age > int64(minPatience):
 		l.suspect(true)
-	case !l.late.Load():
+	case !l.late:
 		l.suspect(false)
 	}
 }
@@ -194,7 +216,7 @@ func (l *lane) startLinger(interval int64) {
 // onLinger runs on the wheel's goroutine at the end of the batch interval.
 func (l *lane) onLinger() {
 	l.flush.Store(true)
-	l.takeSeat()
+	l.summon()
 }
 
 // pushSlow waits until the ring has room for r, and helps to make some.

@@ -378,7 +378,7 @@ func TestAnswerDuringTheSweepOfItsBatch(t *testing.T) {
 		requireTS(t, base, first)
 		<-s.sent
 		synctest.Wait()
-		require.True(t, l.seat.CompareAndSwap(seatFree, seatTaken))
+		require.True(t, l.seat.take())
 		slot := l.current.Load().oldest()
 		require.True(t, slot.batch.Borrow(slot.number))
 		s.grant(base+2, 2)

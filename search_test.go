@@ -227,16 +227,16 @@ func TestSilenceThatALateTickSeesIsNoReasonForDoubt(t *testing.T) {
 	l := newLane(globalDC, e.laneEnv)
 	f := newFlight(&attempt{route: route{target: "pd-1", via: "pd-2"}, stream: newFakeStream("pd-2")})
 	l.patience.Store(int64(f.leastPatience()))
-	l.late.Store(true)
+	l.late = true
 	sent := e.now() - int64(time.Second)
-	l.doubt(f, &flightSlot{left: sent}, int64(50*time.Millisecond))
+	l.doubt(f, sent, int64(50*time.Millisecond))
 	require.Nil(t, l.suspicion.Load())
-	l.late.Store(false)
-	l.doubt(f, &flightSlot{left: sent}, int64(50*time.Millisecond))
+	l.late = false
+	l.doubt(f, sent, int64(50*time.Millisecond))
 	require.NotNil(t, l.suspicion.Load())
 	require.Empty(t, l.suspicion.Load().doubts())
 	l.dialed.Store(&attempt{route: route{target: "pd-1", via: "pd-2"}})
-	l.doubt(f, &flightSlot{left: sent}, int64(minPatience+1))
+	l.doubt(f, sent, int64(minPatience+1))
 	require.Equal(t, "pd-1", l.suspicion.Load().doubts())
 }
 

@@ -21,9 +21,9 @@ const maxAnswer = 64 << 10
 //
 // SendMsg of grpc-go blocks while 64 KiB of the stream are not written to the
 // connection (the stream's write quota). maxInFlight requests are less than a
-// tenth of that, and no more than that can be unanswered; so Send does not block,
-// also when the peer does not read and when it grants no window. SendMsg also
-// waits while RecvMsg replays a stream that the server has not looked at on
+// tenth of that, and no more than that can be unwritten, since each is used again only
+// when it has been written; so Send does not block, also when the peer does not read,
+// when it grants no window, and when it answers all the same. SendMsg also waits while RecvMsg replays a stream that the server has not looked at on
 // another connection (transparent retry); see openGRPC.
 type grpcStream struct {
 	stream   grpc.ClientStream
@@ -33,7 +33,7 @@ type grpcStream struct {
 	buffers  *bytebufferpool.Pool
 
 	// requests are the messages of the batches in flight, used in turn; of
-	// the send side. One is written anew only when its answer has been read.
+	// the send side. One is used again only when its answer has been read.
 	requests [maxInFlight]wire.Request
 	sent     uint64
 }
@@ -58,8 +58,10 @@ func openGRPC(ctx context.Context, conn *grpc.ClientConn, template *wire.Templat
 // Send implements tsoStream.
 func (s *grpcStream) Send(count uint32) error {
 	r := &s.requests[s.sent%maxInFlight]
+	if err := r.Set(s.buffers, s.template, count); err != nil {
+		return err
+	}
 	s.sent++
-	r.Set(s.buffers, s.template, count)
 	return s.stream.SendMsg(r)
 }
 

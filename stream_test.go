@@ -20,6 +20,7 @@ import (
 // HTTP/2 frame types (RFC 9113, section 6).
 const (
 	frameData     = 0x0
+	frameHeaders  = 0x1
 	frameSettings = 0x4
 	frameGoAway   = 0x7
 )

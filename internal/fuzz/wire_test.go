@@ -107,7 +107,9 @@ func FuzzRequest(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Set(&pool, template, n)
+			if err := r.Set(&pool, template, n); err != nil {
+				t.Fatal(err)
+			}
 			slice, err := wire.Codec{}.Marshal(&r)
 			if err != nil {
 				t.Fatal(err)
@@ -115,6 +117,7 @@ func FuzzRequest(f *testing.F) {
 			if got := slice.Materialize(); !bytes.Equal(got, want) {
 				t.Fatalf("count %d: got %x, want %x", n, got, want)
 			}
+			slice.Free() // as gRPC does when it has written them
 		}
 	})
 }

@@ -18,13 +18,14 @@ var (
 	errNotResponse = errors.New("tso codec: can only receive a *wire.Response")
 )
 
-// Marshal returns the bytes of a *Request. They are the Request's own.
+// Marshal returns the bytes of a *Request. They are the Request's own, which learns when
+// they have been written.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	r, ok := v.(*Request)
 	if !ok {
 		return nil, errNotRequest
 	}
-	return r.slice, nil
+	return r.lend(), nil
 }
 
 // Unmarshal decodes data into a *Response and keeps nothing of it.

@@ -10,7 +10,10 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"sync/atomic"
 
 	"github.com/valyala/bytebufferpool"
 	"google.golang.org/grpc/mem"
@@ -65,61 +68,71 @@ func (t *Template) Append(b []byte, count uint32) []byte {
 	return append(b, t.dc...)
 }
 
-// Request is one request in flight: the bytes that gRPC has been given and may
-// read until the answer to it has come. gRPC does not say when it has let go of
-// a small buffer, and a stats handler may hold it longer than the transport; so
-// a stream keeps as many Requests as it may have batches in flight and writes
-// into one only when the answer to its last use has been read.
+// Request is one request in flight: the bytes that gRPC has been given, and may read until
+// it has let go of them. It lets go when it has written them to the connection, which a
+// peer can put off for ever by granting no window, also while it sends answers. A stats
+// handler may hold a Request longer than the transport. So a stream keeps as many Requests
+// as it may have batches in flight, uses one again only when the answer to its last use has
+// been read, and Set refuses where gRPC has not let go of it even then.
 //
-// A Request has one owner at a time and must not be copied.
+// A Request has one owner at a time and must not be copied. It is the buffer pool of what
+// it lends to gRPC, which calls Put on a goroutine of its own.
 type Request struct {
 	buf   *bytebufferpool.ByteBuffer
 	slice mem.BufferSlice
-	// boxes holds views of buf by their length. Turning bytes into a
-	// mem.Buffer allocates the interface's data word; the length of a request
-	// depends on its count alone, which is at most 10,000 and so takes one or
-	// two bytes, and each view is made once.
-	boxes [maxLengths]mem.Buffer
+	lent  atomic.Int32 // buffers that gRPC has not let go of
 }
 
-// maxLengths is the number of lengths that a request of one template can have,
-// counts of up to five bytes included.
-const maxLengths = 6
+// ErrUnread says that the last use of a Request has not been written yet, although it has
+// been answered: the peer answers what it has not read.
+var ErrUnread = errors.New("the server answers requests that it has not read")
 
-// Set encodes the request for count timestamps, using a buffer of pool until
-// Release. The first use allocates, and so does the first of a larger count.
-func (r *Request) Set(pool *bytebufferpool.Pool, t *Template, count uint32) {
+// room is the capacity of a request's buffer. Up to 1 KiB gRPC does not tell when it has let
+// go of a buffer (mem.IsBelowBufferPoolingThreshold).
+const room = 1<<10 + 64
+
+// Set encodes the request for count timestamps, using a buffer of pool until Release, or
+// returns ErrUnread. The first use allocates.
+func (r *Request) Set(pool *bytebufferpool.Pool, t *Template, count uint32) error {
+	if r.lent.Load() > 0 {
+		return ErrUnread
+	}
 	if r.buf == nil {
 		r.buf = pool.Get()
 		r.slice = make(mem.BufferSlice, 1)
+		if cap(r.buf.B) < room {
+			r.buf.B = make([]byte, 0, room)
+		}
 	}
-	before := cap(r.buf.B)
 	r.buf.B = t.Append(r.buf.B[:0], count)
-	if cap(r.buf.B) != before {
-		r.boxes = [maxLengths]mem.Buffer{} // they show the array before
-	}
-	box := &r.boxes[countLen(count)]
-	if *box == nil {
-		*box = mem.SliceBuffer(r.buf.B)
-	}
-	r.slice[0] = *box
+	return nil
 }
 
-// Release gives the buffer back to the pool that it came from. The answer to
-// the last request must have been read; otherwise drop the Request instead.
+// lend returns the encoded request for gRPC, which is told to hand it back. An interceptor
+// may send it more than once: all but the first get a copy.
+func (r *Request) lend() mem.BufferSlice {
+	if r.lent.Add(1) > 1 {
+		r.lent.Add(-1)
+		return mem.BufferSlice{mem.SliceBuffer(bytes.Clone(r.buf.B))}
+	}
+	r.slice[0] = mem.NewBuffer(&r.buf.B, r)
+	return r.slice
+}
+
+// Get implements mem.BufferPool. gRPC does not call it.
+func (*Request) Get(length int) *[]byte {
+	b := make([]byte, length)
+	return &b
+}
+
+// Put implements mem.BufferPool: gRPC has let go of the request.
+func (r *Request) Put(*[]byte) { r.lent.Add(-1) }
+
+// Release gives the buffer back to the pool that it came from, unless gRPC holds it still.
+// The answer to the last request must have been read; otherwise drop the Request instead.
 func (r *Request) Release(pool *bytebufferpool.Pool) {
-	if r.buf != nil {
+	if r.buf != nil && r.lent.Load() == 0 {
 		pool.Put(r.buf)
+		r.buf, r.slice = nil, nil
 	}
-	*r = Request{}
-}
-
-// countLen returns the number of bytes of count's value, 0 for a count that is
-// left out.
-func countLen(count uint32) int {
-	n := 0
-	for ; count != 0; count >>= 7 {
-		n++
-	}
-	return n
 }
