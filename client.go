@@ -53,7 +53,9 @@ type Client interface {
 	// Stats returns what the client has done so far. It never blocks.
 	Stats() Stats
 	// Close ends all calls with ErrClosed and returns when nothing of the
-	// client is left. It may be called more than once, and concurrently.
+	// client is left: within some milliseconds, or 5 s where a server has stopped
+	// reading and the connection comes from a dialer of the program's own. It may
+	// be called more than once, and concurrently.
 	Close()
 }
 

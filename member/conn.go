@@ -216,9 +216,12 @@ func (c *connections) closeAll() {
 	c.watchers.Wait() // Closing has ended them.
 }
 
-// closeConns ignores the errors: the only one is that a connection is closed already, by somebody who got it from here.
+// closeConns closes all at once: each takes a moment where its peer reads nothing any more. It ignores the errors: the only
+// one is that a connection is closed already, by somebody who got it from here.
 func closeConns(conns []*grpc.ClientConn) {
+	var closing sync.WaitGroup
 	for _, conn := range conns {
-		_ = conn.Close()
+		closing.Go(func() { _ = conn.Close() })
 	}
+	closing.Wait()
 }

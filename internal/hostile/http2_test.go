@@ -151,15 +151,20 @@ func corrupt(t testing.TB, s *tsotest.Server, a attack) *corrupter {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	c := &corrupter{listener: listener, backend: s.URL(0)[len("http://"):], attack: a}
-	s.ScriptMembers(func(_ int, r *pdpb.GetMembersResponse) error {
-		for _, m := range append(r.Members, r.Leader) {
-			m.ClientUrls = []string{c.url()}
-		}
-		return nil
-	})
+	redirect(s, c.url())
 	c.running.Go(c.accept)
 	t.Cleanup(c.close)
 	return c
+}
+
+// redirect has the lists of s name another address for its only member.
+func redirect(s *tsotest.Server, url string) {
+	s.ScriptMembers(func(_ int, r *pdpb.GetMembersResponse) error {
+		for _, m := range append(r.Members, r.Leader) {
+			m.ClientUrls = []string{url}
+		}
+		return nil
+	})
 }
 
 func (c *corrupter) url() string { return "http://" + c.listener.Addr().String() }

@@ -182,6 +182,29 @@ func TestDeadlineIsTheUsers(t *testing.T) {
 }
 
 // The ends of a connection read as those of a plain one.
+// A peer that does not read keeps nobody who takes leave of it; SetDeadline is as always.
+func TestFarewellIsShort(t *testing.T) {
+	ours, _ := pair(t, dialer(&Load{}, no))
+	full := make([]byte, 1<<20)
+	began := time.Now()
+	require.NoError(t, ours.SetDeadline(began.Add(200*time.Millisecond)))
+	var err error
+	for err == nil {
+		_, err = ours.Write(full)
+	}
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.GreaterOrEqual(t, time.Since(began), 200*time.Millisecond)
+
+	began = time.Now()
+	require.NoError(t, ours.SetWriteDeadline(began.Add(10*time.Second)))
+	_, err = ours.Write(full)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.Less(t, time.Since(began), 5*time.Second)
+
+	require.NoError(t, ours.SetWriteDeadline(time.Now().Add(-time.Second)))
+	require.NoError(t, ours.SetWriteDeadline(time.Time{}), "none is none")
+}
+
 func TestEndsOfTheConnection(t *testing.T) {
 	for _, saturated := range []bool{false, true} {
 		ours, theirs := pair(t, dialer(always(saturated), yes))

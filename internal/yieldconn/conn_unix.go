@@ -219,7 +219,12 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 
 // SetDeadline implements net.Conn.
 func (c *Conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+	return errors.Join(c.SetReadDeadline(t), c.TCPConn.SetWriteDeadline(t))
+}
+
+// SetWriteDeadline implements net.Conn, and shortens what it is given; see farewell.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	return c.TCPConn.SetWriteDeadline(farewell(t))
 }
 
 // asRead makes an error of RawConn.Read look like one of Read.
