@@ -520,7 +520,7 @@ func TestWheel_CacheLines(t *testing.T) {
 	readOnly := unsafe.Offsetof(w.closed) + unsafe.Sizeof(w.closed)
 	shared := unsafe.Offsetof(w.inbox)
 	sharedEnd := unsafe.Offsetof(w.sleepUntil) + unsafe.Sizeof(w.sleepUntil)
-	require.GreaterOrEqual(t, shared-readOnly, uintptr(line))
-	require.GreaterOrEqual(t, unsafe.Offsetof(w.end)-sharedEnd, uintptr(line))
-	require.LessOrEqual(t, unsafe.Sizeof(w.end), uintptr(line), "a timer is one line")
+	require.GreaterOrEqual(t, int(shared-readOnly), line)
+	require.GreaterOrEqual(t, int(unsafe.Offsetof(w.end)-sharedEnd), line)
+	require.LessOrEqual(t, int(unsafe.Sizeof(w.end)), line, "a timer is one line")
 }
