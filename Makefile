@@ -8,8 +8,9 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 .DEFAULT_GOAL := help
 
 # The modules. The root is the library; the others keep what they require away
-# from its users.
-NESTED := bench integration
+# from its users. Those in integration/beside are programs that use client-go as well.
+BESIDE := $(wildcard integration/beside/*)
+NESTED := bench integration $(BESIDE)
 TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
 
 # Settings of single targets; the defaults of `make demo` are its own.
@@ -40,8 +41,10 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=64 DURATION=
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library test-simulate test-alloc test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library test-simulate test-alloc test-beside test-nested ## Run all tests: race detector on, real PD processes included
 
+# Vet also finds what a Go older than this one lacks: its check stdversion knows from
+# go.mod which Go the library promises to build with.
 .PHONY: vet
 vet:
 	go vet ./...
@@ -71,6 +74,11 @@ contention: ## Show which locks 512 callers wait for: none of them ours
 test-nested: ## Test the load generator, and the library against real PD processes
 	cd bench && go test -race -timeout 5m ./...
 	cd integration && go test -race -timeout 10m -p 1 ./...
+
+# Without the race detector, with which client-go takes minutes to build.
+.PHONY: test-beside
+test-beside: ## Test that programs can use this client beside client-go, of two eras
+	for m in $(BESIDE); do (cd $$m && go test -count=1 ./...); done
 
 # Without the race detector: it makes a seed ten times as long, and TestSimulate in
 # test-library runs some with it.
@@ -134,7 +142,7 @@ faults: ## Break real PD clusters, with PD's own client beside ours, and keep th
 .PHONY: lint
 lint: .bin/golangci-lint ## Run the analysers
 	.bin/golangci-lint run ./...
-	for m in $(NESTED); do (cd $$m && ../.bin/golangci-lint run ./...); done
+	for m in $(NESTED); do (cd $$m && $(CURDIR)/.bin/golangci-lint run ./...); done
 
 .bin/golangci-lint: internal/tools/go.mod internal/tools/go.sum
 	cd internal/tools && go build -o ../../.bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
