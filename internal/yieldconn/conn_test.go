@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -117,6 +118,31 @@ func TestAlarmsComeOnlyWhileAnAnswerIsAwaitedInASaturatedProcess(t *testing.T) {
 			require.Equal(t, outcome{data: "late"}, <-done)
 		})
 	}
+}
+
+// Before Go 1.26 the runtime does not tell of its goroutines. Then a saturated process
+// counts as idle: the connection waits as any other does, and loses nothing.
+func TestConnectionServesWhereTheRuntimeTellsNothing(t *testing.T) {
+	defer busy(2 * runtime.GOMAXPROCS(0))()
+	load := &Load{samples: unknown()}
+	load.saturated.Store(true) // until the first look, which is due
+	load.sampled.Store(-int64(sampleInterval))
+	d := dialer(load, yes)
+	ours, theirs := pair(t, d)
+	answers := []string{"first", "second", "third"}
+	for i, data := range answers {
+		yields, parks := d.Counts.Yields.Load(), d.Counts.Parks.Load()
+		done := read(ours)
+		require.Eventually(t, func() bool { return d.Counts.Yields.Load()+d.Counts.Parks.Load() > yields+parks }, time.Minute, time.Millisecond)
+		_, err := theirs.Write([]byte(data))
+		require.NoError(t, err)
+		require.Equal(t, outcome{data: data}, <-done)
+		if i > 0 {
+			require.Equal(t, yields, d.Counts.Yields.Load(), "no alarm")
+			require.Greater(t, d.Counts.Parks.Load(), parks)
+		}
+	}
+	require.NotZero(t, d.Counts.Yields.Load(), "the first wait was that of a saturated process")
 }
 
 // The reader waits while nothing is awaited. The request that changes this must have

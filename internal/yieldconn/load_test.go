@@ -72,8 +72,13 @@ func TestLookAllocatesNothing(t *testing.T) {
 	}))
 }
 
+// unknown returns a sample that asks the runtime for what it does not know.
+func unknown() []metrics.Sample {
+	return []metrics.Sample{{Name: "/no/such/running:goroutines"}, {Name: "/no/such/runnable:goroutines"}, {Name: processors}}
+}
+
 func TestUnknownMetricsMeanIdle(t *testing.T) {
-	samples := []metrics.Sample{{Name: "/no/such:thing"}, {Name: runnable}, {Name: processors}}
+	samples := unknown()
 	metrics.Read(samples)
 	require.False(t, saturation(samples))
 }
