@@ -11,6 +11,8 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 # from its users. Those in integration/beside are programs that use client-go as well.
 BESIDE := $(wildcard integration/beside/*)
 NESTED := bench integration $(BESIDE)
+# Where programs for 386 run.
+TEST_386 := $(if $(filter linux/amd64,$(shell go env GOHOSTOS)/$(shell go env GOHOSTARCH)),test-386)
 TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
 
 # Settings of single targets; the defaults of `make demo` are its own.
@@ -41,7 +43,7 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=64 DURATION=
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library test-simulate test-alloc test-beside test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library $(TEST_386) test-simulate test-alloc test-beside test-nested ## Run all tests: race detector on, real PD processes included
 
 # Vet also finds what a Go older than this one lacks: its check stdversion knows from
 # go.mod which Go the library promises to build with.
@@ -56,6 +58,11 @@ vet:
 test-library: ## Test the library alone, with the race detector
 	go test -race -shuffle=on -timeout 5m ./...
 	go test -race -tags tsoinvariants -timeout 3m -run 'Wait|Stress|Reverse' .
+
+# There is no race detector for 32 bits.
+.PHONY: test-386
+test-386: ## Test the library alone, compiled for a 32-bit processor
+	GOARCH=386 go test -timeout 5m ./...
 
 # The race detector allocates, so these run without it.
 .PHONY: test-alloc

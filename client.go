@@ -74,7 +74,10 @@ type TSFuture interface {
 type client struct {
 	env     laneEnv
 	members *member.Members
-	buffers bytebufferpool.Pool
+	// buffers are the requests' bytes. The pool counts in plain 64-bit words, which
+	// 32-bit processors reach atomically only where they lie at a multiple of 8: so it
+	// is an allocation of its own, whose first word does, and no part of this struct.
+	buffers *bytebufferpool.Pool
 	stats   counters
 	pace    pacer
 	load    yieldconn.Load
@@ -121,7 +124,7 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 	if err != nil {
 		return nil, err
 	}
-	c := &client{built: make(chan struct{}), highs: make(map[string]uint64)}
+	c := &client{built: make(chan struct{}), highs: make(map[string]uint64), buffers: new(bytebufferpool.Pool)}
 	c.members, err = member.New(ctx, member.Config{
 		Seeds:       pdAddrs,
 		Security:    security,

@@ -90,7 +90,7 @@ func (c *client) openOn(ctx context.Context, conn *grpc.ClientConn, dc string, r
 	if dc == globalDC {
 		dc = "" // what every server takes for it, also those that know no dc-locations
 	}
-	s, err := openGRPC(ctx, conn, wire.NewTemplate(c.members.Snapshot().ClusterID, dc), &c.buffers)
+	s, err := openGRPC(ctx, conn, wire.NewTemplate(c.members.Snapshot().ClusterID, dc), c.buffers)
 	if err != nil {
 		return nil, err
 	}
