@@ -148,7 +148,7 @@ func (c *Conn) wait() {
 	patient := waited < maxAlarms
 	c.wasQuiet = !patient || !c.dialer.Awaited()
 	if !c.wasQuiet {
-		c.alarm(max(waited/4, minAlarm))
+		c.alarm(next(waited))
 		return
 	}
 	c.quiet.Store(true)
@@ -158,6 +158,9 @@ func (c *Conn) wait() {
 	}
 	c.dialer.Counts.Parks.Add(1)
 }
+
+// next is how long after one alarm the next one comes, when that much has been waited.
+func next(waited time.Duration) time.Duration { return max(waited/4, minAlarm) }
 
 // Write implements net.Conn. What it writes may be a request whose answer is awaited.
 func (c *Conn) Write(p []byte) (int, error) {
