@@ -25,6 +25,12 @@ var (
 	_ = pd.SecurityOption{CAPath: "", CertPath: "", KeyPath: "", SSLCABytes: nil, SSLCertBytes: nil, SSLKEYBytes: nil}
 )
 
+// What it has besides.
+var (
+	_ func(time.Duration) pd.ClientOption = pd.WithInitTimeout
+	_ func(time.Duration) pd.ClientOption = pd.WithRequestBudget
+)
+
 // timestampClient is the part of upstream's Client interface that is ours.
 type timestampClient interface {
 	GetClusterID(ctx context.Context) uint64

@@ -114,8 +114,13 @@ func NewClient(pdAddrs []string, security SecurityOption, opts ...ClientOption) 
 // NewClientWithContext returns a client for the cluster that the addresses belong
 // to. An address is host:port, or a URL of that; one is enough, the members tell
 // of each other. It returns when a member has named the leader, or with an error
-// that says what to change. The client lives in ctx and ends with it, as if
-// closed; so to bound only how long it takes to come up, use WithMaxErrorRetry.
+// that says what to change: at once where no address can ever do, and otherwise when
+// the tries of WithMaxErrorRetry are spent, or WithInitTimeout or ctx ends. It warns
+// once when it has not found the cluster at its first try (WithLogger).
+//
+// The client lives in ctx and ends with it, as if closed; so to bound only how long
+// it takes to come up, use WithInitTimeout. Where ctx ends before, the error Is
+// ctx.Err(), ctx's cause if it has one, and what the last try came to.
 func NewClientWithContext(ctx context.Context, pdAddrs []string, security SecurityOption, opts ...ClientOption) (Client, error) {
 	if ctx == nil {
 		return nil, errNilContext
@@ -132,7 +137,9 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 		DialOptions: cfg.dialOptions,
 		Timeout:     cfg.timeout,
 		MaxRetry:    cfg.maxRetry,
+		InitTimeout: cfg.initTimeout,
 		Logger:      cfg.log,
+		Warnings:    cfg.warnings,
 		OnChange:    c.membersChanged,
 	})
 	if err != nil {

@@ -3,9 +3,12 @@ package tso
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 
 	"github.com/tsoring/tso/batch"
@@ -25,8 +28,10 @@ type config struct {
 	timeout     time.Duration
 	budget      time.Duration
 	maxRetry    int
+	initTimeout time.Duration // once checked, 0 for none
 	forwarding  bool
 	log         *zap.Logger
+	warnings    io.Writer // for the constructor's warning where log writes nothing; else nil
 	fallback    func(FallbackEvent)
 	capacity    int
 }
@@ -67,9 +72,22 @@ func WithRequestBudget(budget time.Duration) ClientOption {
 }
 
 // WithMaxErrorRetry sets how often NewClient asks the given addresses, about once
-// a second, before it fails, overriding the default of 100. It must be positive.
+// a second, before it fails, overriding the default of 100. It must be positive. In
+// the first second it asks more often, which counts as once. Where nobody answers,
+// not even to refuse, asking once takes as long as an RPC may take; to bound the
+// time whatever happens, use WithInitTimeout.
 func WithMaxErrorRetry(count int) ClientOption {
 	return func(c *config) { c.maxRetry = count }
+}
+
+// WithInitTimeout bounds how long NewClient may take to find the cluster and its
+// leader. It must be positive. Whichever ends first ends it: this, the tries of
+// WithMaxErrorRetry, or the context given to NewClientWithContext. Without it only
+// those two do. The error then Is context.DeadlineExceeded, and also what the last
+// try came to, such as ErrUnavailable or ErrNoLeader. Unlike the context's end it
+// does nothing to a client that is there.
+func WithInitTimeout(timeout time.Duration) ClientOption {
+	return func(c *config) { c.initTimeout = timeout }
 }
 
 // WithForwardingOption lets the client ask through a follower while the member that
@@ -83,7 +101,9 @@ func WithForwardingOption(enableForwarding bool) ClientOption {
 }
 
 // WithLogger sets where the client logs, overriding zap's global logger as it is
-// when the client is created.
+// when the client is created. That one writes nothing until a program replaces it;
+// while it does not, NewClient tells standard error, in one line, when it has not
+// found the cluster at its first try. zap.NewNop() given here is silent in that, too.
 func WithLogger(log *zap.Logger) ClientOption {
 	return func(c *config) { c.log = log }
 }
@@ -113,10 +133,11 @@ func (e FallbackEvent) err() error {
 
 func newConfig(opts []ClientOption) (*config, error) {
 	c := &config{
-		timeout:  defaultTimeout,
-		budget:   defaultBudget,
-		maxRetry: defaultMaxRetry,
-		capacity: ringCapacity,
+		timeout:     defaultTimeout,
+		budget:      defaultBudget,
+		maxRetry:    defaultMaxRetry,
+		initTimeout: forever,
+		capacity:    ringCapacity,
 	}
 	for _, opt := range opts {
 		if opt != nil {
@@ -125,9 +146,16 @@ func newConfig(opts []ClientOption) (*config, error) {
 	}
 	if c.log == nil {
 		c.log = zap.L()
+		if c.log.Core() == zapcore.NewNopCore() { // the global logger as it is until a program replaces it
+			c.warnings = os.Stderr
+		}
 	}
 	c.timeout, c.budget = min(c.timeout, forever), min(c.budget, forever)
-	return c, c.check()
+	err := c.check()
+	if c.initTimeout >= forever {
+		c.initTimeout = 0
+	}
+	return c, err
 }
 
 // check finds all options that cannot be used.
@@ -141,6 +169,7 @@ func (c *config) check() error {
 		{c.timeout > 0, "WithCustomTimeoutOption needs a positive duration, got %v", c.timeout},
 		{c.budget >= time.Millisecond, "WithRequestBudget needs at least 1ms, got %v", c.budget},
 		{c.maxRetry > 0, "WithMaxErrorRetry needs a positive count, got %v", c.maxRetry},
+		{c.initTimeout > 0, "WithInitTimeout needs a positive duration, got %v", c.initTimeout},
 	} {
 		if !rule.ok {
 			bad = append(bad, fmt.Errorf("%w: "+rule.text, ErrInvalidOption, rule.got))

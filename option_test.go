@@ -2,10 +2,18 @@ package tso
 
 import (
 	"context"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/tsoring/tso/tsotest"
 )
@@ -15,6 +23,7 @@ func TestOptionsOutOfRangeAreNamed(t *testing.T) {
 		"WithCustomTimeoutOption": WithCustomTimeoutOption(0),
 		"WithRequestBudget":       WithRequestBudget(time.Microsecond),
 		"WithMaxErrorRetry":       WithMaxErrorRetry(-1),
+		"WithInitTimeout":         WithInitTimeout(0),
 	} {
 		_, err := NewClient([]string{"127.0.0.1:1"}, SecurityOption{}, opt)
 		require.ErrorIs(t, err, ErrInvalidOption)
@@ -45,6 +54,79 @@ func TestConstructorGivesUpWithItsContext(t *testing.T) {
 	_, err := NewClientWithContext(ctx, []string{"127.0.0.1:1"}, SecurityOption{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Less(t, time.Since(began), time.Second)
+}
+
+func TestConstructorTellsTheContextsCause(t *testing.T) {
+	slow := errors.New("startup took too long")
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, slow)
+	defer cancel()
+	_, err := NewClientWithContext(ctx, []string{"127.0.0.1:1"}, SecurityOption{})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, slow)
+	require.ErrorIs(t, err, ErrUnavailable)
+}
+
+func TestInitTimeoutEndsTheConstructor(t *testing.T) {
+	began := time.Now()
+	_, err := NewClient([]string{"127.0.0.1:1"}, SecurityOption{}, WithInitTimeout(300*time.Millisecond))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	require.Less(t, time.Since(began), 2*time.Second)
+
+	s := tsotest.New(t)
+	for _, long := range []time.Duration{20 * time.Second, math.MaxInt64} {
+		requireGetTS(t, newTestClient(t, s, WithInitTimeout(long)))
+	}
+}
+
+// Where nobody has thought of a logger, a configuration that cannot work says so on standard
+// error, once; a logger of the program's own, a silent one included, is enough.
+func TestConstructorThatFindsNothingSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		global *zap.Logger // nil for the one that there is
+		opts   []ClientOption
+		lines  int
+	}{
+		"nobody has thought of a logger": {nil, nil, 1},
+		"a silent logger":                {nil, []ClientOption{WithLogger(zap.NewNop())}, 0},
+		"a global logger":                {zap.New(zapcore.NewTee(quiet, quiet)), nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.global != nil {
+				defer zap.ReplaceGlobals(c.global)()
+			}
+			text := stderrOf(t, func() {
+				_, err := NewClient([]string{"127.0.0.1:1"}, SecurityOption{}, append(c.opts, WithInitTimeout(time.Second/2))...)
+				require.ErrorIs(t, err, ErrUnavailable)
+			})
+			require.Equal(t, c.lines, strings.Count(text, "\n"), text)
+			if c.lines > 0 {
+				require.Contains(t, text, "http://127.0.0.1:1")
+				require.Contains(t, text, "connection refused")
+				require.Contains(t, text, "WithInitTimeout")
+			}
+		})
+	}
+}
+
+// quiet is the core of a logger that takes nothing below a panic.
+var quiet = zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.PanicLevel)
+
+// stderrOf returns what f writes to standard error.
+func stderrOf(t *testing.T, f func()) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stderr")
+	file, err := os.Create(path)
+	require.NoError(t, err)
+	own := os.Stderr
+	os.Stderr = file
+	defer func() { os.Stderr = own }()
+	f()
+	require.NoError(t, file.Close())
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
 }
 
 func TestAddressesOfTwoClustersAreRefused(t *testing.T) {

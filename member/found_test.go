@@ -1,15 +1,20 @@
 package member
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -101,20 +106,155 @@ func TestNew_ContextOutlived(t *testing.T) {
 }
 
 func TestNew_GivesUpAfterItsTries(t *testing.T) {
+	for tries, limit := range map[int]struct{ from, to time.Duration }{
+		1:   {500 * time.Millisecond, time.Second}, // 50+100+200+400 ms, each give or take a fifth.
+		3:   {1900 * time.Millisecond, 3100 * time.Millisecond},
+		10:  {7500 * time.Millisecond, 11500 * time.Millisecond},
+		100: {90 * time.Second, 110 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var net memory
+			start := time.Now()
+			_, err := New(t.Context(), Config{
+				Seeds: []string{"a:1", "b:1"}, MaxRetry: tries, DialOptions: []grpc.DialOption{net.option()},
+			})
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.ErrorContains(t, err, "http://a:1: ")
+			require.ErrorContains(t, err, "http://b:1: ")
+			require.Greater(t, time.Since(start), limit.from, "%d tries", tries)
+			require.Less(t, time.Since(start), limit.to, "%d tries", tries)
+		})
+	}
+}
+
+// Who does not even refuse takes the RPC timeout a round, and each round is a try.
+func TestNew_RoundsWithoutAnAnswerAreTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var net memory
+		net.start(t, "a:1").hang()
 		start := time.Now()
-		_, err := New(t.Context(), Config{
-			Seeds: []string{"a:1", "b:1"}, MaxRetry: 10, DialOptions: []grpc.DialOption{net.option()},
-		})
+		_, err := New(t.Context(), Config{Seeds: []string{"a:1"}, MaxRetry: 3, DialOptions: []grpc.DialOption{net.option()}})
 		require.ErrorIs(t, err, ErrUnavailable)
-		require.ErrorContains(t, err, "http://a:1: ")
-		require.ErrorContains(t, err, "http://b:1: ")
-		took := time.Since(start)
-		// 50+100+200+400+800 ms, then four of 1 s, each give or take a fifth.
-		require.Greater(t, took, 4400*time.Millisecond)
-		require.Less(t, took, 6700*time.Millisecond)
+		require.InDelta(t, 9, time.Since(start).Seconds(), 1)
 	})
+}
+
+func TestNew_InitTimeoutEndsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		seed string
+		last error
+	}{
+		"refused":   {"b:1", ErrUnavailable},
+		"silent":    {"silent:1", ErrUnavailable},
+		"no leader": {"a:1", ErrNoLeader},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var net memory
+				electing := cluster("http://a:1")
+				electing.Leader = nil
+				net.start(t, "a:1").say(electing)
+				net.start(t, "silent:1").hang()
+				start := time.Now()
+				_, err := New(t.Context(), Config{
+					Seeds: []string{c.seed}, InitTimeout: 2500 * time.Millisecond, DialOptions: []grpc.DialOption{net.option()},
+				})
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, c.last)
+				require.ErrorContains(t, err, "2.5s (WithInitTimeout)")
+				require.ErrorContains(t, err, c.seed)
+				require.Equal(t, 2500*time.Millisecond, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestNew_InitTimeoutIsOutlived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var net memory
+		member := net.start(t, "a:1")
+		member.say(cluster(member.url))
+		m := open(t, Config{Seeds: []string{"a:1"}, InitTimeout: time.Second, DialOptions: []grpc.DialOption{net.option()}})
+		time.Sleep(time.Minute)
+		refreshed(t, m)
+	})
+}
+
+// An end of the context is told as such, with what the caller has given as its cause, and what was in the way.
+func TestNew_ContextsCauseIsTold(t *testing.T) {
+	why := errors.New("the machine goes down")
+	for name, c := range map[string]struct {
+		end func(context.Context) (context.Context, context.CancelFunc)
+		is  error
+	}{
+		"timeout": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, time.Second, why)
+		}, context.DeadlineExceeded},
+		"cancelled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			stop := time.AfterFunc(time.Second, func() { cancel(why) })
+			return ctx, func() { stop.Stop() }
+		}, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var net memory
+				ctx, cancel := c.end(t.Context())
+				defer cancel()
+				_, err := New(ctx, Config{Seeds: []string{"a:1"}, InitTimeout: time.Minute, DialOptions: []grpc.DialOption{net.option()}})
+				require.ErrorIs(t, err, c.is)
+				require.ErrorIs(t, err, why)
+				require.ErrorIs(t, err, ErrUnavailable)
+				require.ErrorContains(t, err, "the machine goes down")
+				require.ErrorContains(t, err, "http://a:1")
+			})
+		})
+	}
+}
+
+// The first round that fails is warned of, and no other, by the logger or in its place.
+func TestNew_WarnsOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		instead *bytes.Buffer
+		logged  int
+	}{
+		"logger":  {nil, 1},
+		"instead": {new(bytes.Buffer), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var net memory
+				core, logs := observer.New(zap.WarnLevel)
+				cfg := Config{Seeds: []string{"a:1"}, MaxRetry: 5, Logger: zap.New(core), DialOptions: []grpc.DialOption{net.option()}}
+				if c.instead != nil {
+					cfg.Warnings = c.instead
+				}
+				_, err := New(t.Context(), cfg)
+				require.ErrorIs(t, err, ErrUnavailable)
+				require.Equal(t, c.logged, logs.Len())
+				text := fmt.Sprint(logs.All())
+				if c.instead != nil {
+					text = c.instead.String()
+					require.Equal(t, 1, strings.Count(text, "\n"))
+				}
+				for _, says := range []string{"http://a:1", "unknown network a:1", "WithInitTimeout", "WithMaxErrorRetry"} {
+					require.Contains(t, text, says)
+				}
+			})
+		})
+	}
+}
+
+// An error that is returned at once needs no warning beside it.
+func TestNew_WhatIsFinalIsNotWarnedOf(t *testing.T) {
+	members := startMembers(t, 1)
+	members[0].do(func(context.Context) (*pdpb.GetMembersResponse, error) {
+		return nil, status.Error(codes.Unauthenticated, "who are you?")
+	})
+	core, logs := observer.New(zap.WarnLevel)
+	_, err := New(t.Context(), Config{Seeds: urlsOf(members), Logger: zap.New(core)})
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.Empty(t, logs.All())
 }
 
 func TestNew_WaitsForElection(t *testing.T) {

@@ -21,6 +21,7 @@ package member
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -48,10 +49,16 @@ type Config struct {
 	DialOptions []grpc.DialOption
 	// Timeout bounds each question to a member. Zero or less means 3 s.
 	Timeout time.Duration
-	// MaxRetry is how often New asks all seeds, about once a second, before it gives up. Zero or less means 100.
+	// MaxRetry is how often New asks all seeds, about once a second, before it gives up; the quick rounds of the first
+	// second count as one. Zero or less means 100.
 	MaxRetry int
+	// InitTimeout bounds how long New may take. Zero or less means no bound but MaxRetry and the context.
+	InitTimeout time.Duration
 	// Logger takes the package's log, nil for none.
 	Logger *zap.Logger
+	// Warnings, if not nil, takes the one warning that New gives while it has found nothing, as a line, in Logger's place:
+	// for when Logger is silent because nobody has thought of it.
+	Warnings io.Writer
 	// OnChange, if not nil, is called with each snapshot that differs from the one before, right after it was
 	// published. The one that New makes is not reported. OnChange runs on the loop's goroutine, where it holds up
 	// further refreshes: it must return soon, and must call neither Close nor RefreshWait.
@@ -91,7 +98,8 @@ type Members struct {
 // must belong to one cluster; it waits 200 ms at most for those that are slower than the first. It returns an error
 // at once if the configuration is wrong (ErrInvalidAddress, ErrSecurity), the seeds belong to different clusters
 // (ErrClusterMismatch), or all of them refuse the caller's credentials; otherwise after the last try (ErrNoLeader if a
-// member answered, else ErrUnavailable; with what each address came to), or when ctx ends.
+// member answered, else ErrUnavailable; with what each address came to), or when ctx or InitTimeout ends. Then the error Is
+// also context.Canceled or context.DeadlineExceeded, and ctx's cause. A first round that fails is worth a warning, once.
 //
 // ctx bounds the construction only. What New returned lives until Close.
 func New(ctx context.Context, cfg Config) (*Members, error) {
