@@ -64,7 +64,8 @@ var (
 	// ErrInvalidAddress says that an address of PD could not be read.
 	ErrInvalidAddress = member.ErrInvalidAddress
 
-	// ErrSecurity says that a SecurityOption could not be used.
+	// ErrSecurity says that a SecurityOption could not be used: it is wrong in itself,
+	// or nobody can be spoken to with it, or an address asks for TLS and it is empty.
 	ErrSecurity = member.ErrSecurity
 )
 

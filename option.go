@@ -16,7 +16,11 @@ import (
 )
 
 // SecurityOption names the certificates for TLS, by path or as PEM bytes. The
-// zero value means plain connections. Files are read again when they change.
+// zero value means plain connections, which an address with https:// refuses; an
+// address with http:// is connected to with TLS where there are certificates. Files
+// are read again when they change. Where client and members cannot agree on TLS, or
+// do not accept each other's certificates, NewClient says so at once (ErrSecurity),
+// and a client that is there goes on trying: certificates may be on their way.
 type SecurityOption = member.Security
 
 // ClientOption is an option of NewClient.
@@ -49,7 +53,10 @@ const (
 )
 
 // WithGRPCDialOptions adds options for connections to PD. They are applied after
-// the client's own, so that the caller's win.
+// the client's own, so that the caller's win. One that brings TLS
+// (grpc.WithTransportCredentials) takes the place of the SecurityOption, which is to be
+// empty then; addresses may be written with https:// all the same. Why such a
+// connection fails, gRPC's texts say alone.
 func WithGRPCDialOptions(opts ...grpc.DialOption) ClientOption {
 	return func(c *config) { c.dialOptions = append(c.dialOptions, opts...) }
 }

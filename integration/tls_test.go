@@ -60,7 +60,7 @@ func TestTLS_LeaderMovesUnderLoad(t *testing.T) {
 	l.finish().requireClean(t)
 }
 
-// What cannot work says so soon, and why.
+// What cannot work says so at once, and what to change.
 func TestTLS_WrongCertificatesAreRefused(t *testing.T) {
 	cluster := threeTLS.use(t)
 	foreign := byBytes(cluster.TLS)
@@ -70,34 +70,52 @@ func TestTLS_WrongCertificatesAreRefused(t *testing.T) {
 	missing := byPath(cluster.TLS)
 	missing.CAPath += ".missing"
 	onlyCA := tso.SecurityOption{SSLCABytes: cluster.TLS.CA}
+	noScheme, withScheme := hostPorts(cluster.ClientURLs()), cluster.ClientURLs()
 	for _, wrong := range []struct {
 		name     string
+		urls     []string
 		security tso.SecurityOption
-		is       error // nil: PD or the handshake says it
 		says     string
 	}{
-		{"foreign authority", foreign, nil, "certificate signed by unknown authority"},
-		// Which of the two it says is a race in gRPC between the server's alert
-		// and the client's first write.
-		{"no client certificate", onlyCA, nil, "client URLs of PD"},
-		{"no TLS", plain, nil, "client URLs of PD"},
-		{"certificate as key", mixed, tso.ErrSecurity, "SSLKEYBytes"},
-		{"no such file", missing, tso.ErrSecurity, missing.CAPath},
+		{"foreign authority", withScheme, foreign, "not signed by a CA of SSLCABytes"},
+		{"no client certificate", withScheme, onlyCA, "the server demands a client certificate: set SecurityOption.CertPath"},
+		{"no TLS", noScheme, plain, "the server speaks TLS, but no certificates are configured: set SecurityOption.CAPath"},
+		{"no TLS for https", withScheme, plain, "asks for TLS, but no certificates are configured: set SecurityOption.CAPath"},
+		{"certificate as key", withScheme, mixed, "SSLKEYBytes"},
+		{"no such file", withScheme, missing, missing.CAPath},
 	} {
-		t.Run(wrong.name, func(t *testing.T) {
-			began := time.Now()
-			client, err := tso.NewClient(cluster.ClientURLs(), wrong.security, logTo(t), tso.WithMaxErrorRetry(2))
-			took := time.Since(began)
-			require.Error(t, err)
-			require.Nil(t, client)
-			t.Logf("refused in %v: %v", took, err)
-			require.ErrorContains(t, err, wrong.says)
-			if wrong.is != nil {
-				require.ErrorIs(t, err, wrong.is)
-			}
-			require.Less(t, took, 12*time.Second)
-		})
+		t.Run(wrong.name, func(t *testing.T) { requireRefused(t, wrong.urls, wrong.security, wrong.says) })
 	}
+}
+
+func TestTLS_IsNotWhatAPlainClusterSpeaks(t *testing.T) {
+	cluster := oneNode.use(t)
+	security := tso.SecurityOption{SSLCABytes: foreignAuthority(t)}
+	requireRefused(t, cluster.ClientURLs(), security, "the server does not speak TLS: turn TLS on in PD, or leave SecurityOption empty")
+}
+
+// requireRefused requires that NewClient says so at its first try.
+func requireRefused(t *testing.T, urls []string, security tso.SecurityOption, says string) {
+	t.Helper()
+	began := time.Now()
+	client, err := tso.NewClient(urls, security, logTo(t))
+	took := time.Since(began)
+	require.Error(t, err)
+	require.Nil(t, client)
+	t.Logf("refused in %v: %v", took, err)
+	require.ErrorIs(t, err, tso.ErrSecurity)
+	require.ErrorContains(t, err, says)
+	require.Less(t, took, 12*time.Second)
+}
+
+// hostPorts returns URLs without their schemes.
+func hostPorts(urls []string) []string {
+	var bare []string
+	for _, url := range urls {
+		_, host, _ := strings.Cut(url, "://")
+		bare = append(bare, host)
+	}
+	return bare
 }
 
 // foreignAuthority returns the certificate of an authority that has signed
@@ -133,9 +151,7 @@ func TestTLS_CertificateIsReplacedUnderLoad(t *testing.T) {
 	_, err = cluster.Issue("rotated", time.Hour)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return time.Since(began) > lifetime+time.Second }, time.Minute, 10*time.Millisecond)
-	client, err := tso.NewClient(cluster.ClientURLs(), expired, logTo(t), tso.WithMaxErrorRetry(2))
-	require.Error(t, err, "the old certificate is still good, and this test shows nothing")
-	require.Nil(t, client)
+	requireRefused(t, cluster.ClientURLs(), expired, "SSLCertBytes expired on")
 
 	dead := l.change("kill -9", func(_ context.Context, leader *pdcluster.Member) error { return leader.Kill() })
 	require.NoError(t, dead.Launch())

@@ -119,7 +119,9 @@ func normalHost(host string) (string, error) {
 // hostChars are what a label of a host name may consist of. The underscore is not DNS, but container networks use it.
 const hostChars = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// parseSeeds returns the normal forms of the addresses that the caller gave, in order and each once.
+// parseSeeds returns the normal forms of the addresses that the caller gave, in order and each once. One without TLS is made
+// one with it where certificates are given. The other way round there is nothing to warn of: either the caller's dial options
+// bring TLS, or there will be no connection (contacts).
 func parseSeeds(addrs []string, secure bool, log *zap.Logger) ([]string, error) {
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%w: none given; pass at least one, like 127.0.0.1:2379", ErrInvalidAddress)
@@ -131,7 +133,7 @@ func parseSeeds(addrs []string, secure bool, log *zap.Logger) ([]string, error) 
 		if err != nil {
 			return nil, err
 		}
-		if hasWrongScheme(addr, secure) {
+		if secure && hasWrongScheme(addr, secure) {
 			log.Warn("PD address has a scheme that does not fit the TLS options; using the other",
 				zap.String("given", addr), zap.String("used", seed))
 		}
@@ -141,6 +143,16 @@ func parseSeeds(addrs []string, secure bool, log *zap.Logger) ([]string, error) 
 		}
 	}
 	return seeds, nil
+}
+
+// secureSeed returns the first address that asks for TLS, or "".
+func secureSeed(addrs []string) string {
+	for _, addr := range addrs {
+		if scheme, _, found := strings.Cut(strings.TrimSpace(addr), "://"); found && strings.EqualFold(scheme, secureScheme) {
+			return addr
+		}
+	}
+	return ""
 }
 
 // hasWrongScheme reports whether addr names a scheme, and not the one in use.

@@ -70,9 +70,9 @@ func TestParseAddress_ErrorsSayWhatToChange(t *testing.T) {
 
 func TestParseSeeds(t *testing.T) {
 	core, logs := observer.New(zapcore.WarnLevel)
-	seeds, err := parseSeeds([]string{"b:1", "https://a:1", "http://b:1", "A:1"}, false, zap.New(core))
+	seeds, err := parseSeeds([]string{"b:1", "http://a:1", "https://b:1", "A:1"}, true, zap.New(core))
 	require.NoError(t, err)
-	require.Equal(t, []string{"http://b:1", "http://a:1"}, seeds, "in order, each once")
+	require.Equal(t, []string{"https://b:1", "https://a:1"}, seeds, "in order, each once")
 	require.Equal(t, 1, logs.Len(), "the one scheme that was changed is logged")
 
 	_, err = parseSeeds(nil, false, zap.NewNop())

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials"
 )
 
 // How connections behave. A caller's dial options come after these and win.
@@ -41,7 +40,7 @@ const (
 	maxMembersSize = 16 << 20
 )
 
-// dialOptions returns the options of every connection.
+// dialOptions returns the options of every connection, but for how it gets to its server (contacts).
 //
 // Proxies from the environment (HTTPS_PROXY) are not used: PD's addresses are the cluster's own, a proxy would add a hop
 // to every timestamp and cut idle streams, and the dialer that this client uses for latency goes around them anyway.
@@ -49,9 +48,8 @@ const (
 //
 // grpc's own retries are left alone: without a service config, which the passthrough resolver never delivers, only
 // transparent ones remain (nothing of the request was sent), and switching them off saves nothing per call.
-func dialOptions(creds credentials.TransportCredentials, callers []grpc.DialOption) []grpc.DialOption {
+func dialOptions(callers []grpc.DialOption) []grpc.DialOption {
 	ours := []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{
@@ -74,8 +72,9 @@ func dialOptions(creds credentials.TransportCredentials, callers []grpc.DialOpti
 // A plain mutex guards the map: connections are looked up when a stream is opened, not when a timestamp is asked for,
 // and nothing that waits is done under it.
 type connections struct {
-	options []grpc.DialOption // Read-only, like dial.
-	dial    dialer
+	options  []grpc.DialOption // Read-only, like dial and contacts.
+	dial     dialer
+	contacts *contacts
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
@@ -89,13 +88,14 @@ type connections struct {
 	retired map[*grpc.ClientConn]*time.Timer
 }
 
-func newConnections(dial dialer, options []grpc.DialOption, lost func()) *connections {
+func newConnections(dial dialer, contacts *contacts, options []grpc.DialOption, lost func()) *connections {
 	return &connections{
-		options: options,
-		dial:    dial,
-		lost:    lost,
-		byURL:   make(map[string]*grpc.ClientConn),
-		retired: make(map[*grpc.ClientConn]*time.Timer),
+		options:  options,
+		dial:     dial,
+		contacts: contacts,
+		lost:     lost,
+		byURL:    make(map[string]*grpc.ClientConn),
+		retired:  make(map[*grpc.ClientConn]*time.Timer),
 
 		replaced: make(map[string]time.Time),
 	}
@@ -106,10 +106,16 @@ type dialer = func(url string, fresh bool) func(ctx context.Context, address str
 
 // optionsFor returns the options of the connection to a URL in normal form.
 func (c *connections) optionsFor(normal string, fresh bool) []grpc.DialOption {
-	if c.dial == nil {
-		return c.options
+	dial := dialTCP
+	if c.dial != nil {
+		dial = c.dial(normal, fresh)
 	}
-	return append([]grpc.DialOption{grpc.WithContextDialer(c.dial(normal, fresh))}, c.options...)
+	return append(c.contacts.options(normal, dial), c.options...)
+}
+
+func dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
 }
 
 // get returns the connection for a URL in normal form, and makes it if there is none. It never waits for the network.

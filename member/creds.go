@@ -23,6 +23,8 @@ type reloadingCreds struct {
 	files *reloadingFiles // Shared by clones.
 	// serverName replaces the name in the target's address, "" for none. Owned by this clone; set before it is used.
 	serverName string
+	// contact watches over the handshakes, nil if nobody does.
+	contact *contact
 }
 
 // reloadingFiles may be used from any goroutine: gRPC shakes hands for several connections at once.
@@ -52,9 +54,26 @@ func (f *reloadingFiles) current() *tls.Config {
 	return l.config
 }
 
+// watchedBy returns credentials whose handshakes a contact watches over.
+func (c *reloadingCreds) watchedBy(to *contact) *reloadingCreds {
+	watched := *c
+	watched.contact = to
+	return &watched
+}
+
 // ClientHandshake implements credentials.TransportCredentials.
 func (c *reloadingCreds) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return c.tls().ClientHandshake(ctx, authority, conn)
+	if c.contact == nil {
+		return c.tls().ClientHandshake(ctx, authority, conn)
+	}
+	begins := &attempt{contact: c.contact, ctx: ctx, secure: true}
+	config := c.files.current().Clone()
+	config.GetClientCertificate = begins.choose(config.Certificates)
+	opened, info, err := credentials.NewTLS(config).ClientHandshake(ctx, authority, conn)
+	if err != nil {
+		return nil, nil, begins.failed(err)
+	}
+	return newWatchedConn(opened, begins), info, nil
 }
 
 // ServerHandshake implements credentials.TransportCredentials. A client never calls it.

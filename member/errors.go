@@ -12,7 +12,8 @@ import (
 var (
 	// ErrInvalidAddress means that a given address cannot be one of a PD member. The text says what to change.
 	ErrInvalidAddress = errors.New("invalid PD address")
-	// ErrSecurity means that the certificates given cannot be used. The text names the file.
+	// ErrSecurity means that the certificates given, or none, cannot be used: they are invalid themselves (the text names
+	// the file), or no member accepts them or shows one that they accept.
 	ErrSecurity = errors.New("invalid TLS configuration")
 	// ErrClusterMismatch means that the addresses belong to different clusters, or that every member that answered
 	// belongs to another cluster than the one this client was made for.
@@ -54,8 +55,18 @@ func (e *roundError) Unwrap() []error {
 	return append([]error{e.kind}, e.causes...)
 }
 
+// unavailableHint says what to look at when no address gave a usable answer.
+func unavailableHint(causes []error) string {
+	for _, cause := range causes {
+		if !errors.Is(cause, ErrSecurity) {
+			return "check that the addresses are client URLs of PD and can be reached from here"
+		}
+	}
+	return "none can be spoken to with this SecurityOption"
+}
+
 // hopeless reports whether asking again is of no use: the addresses belong to different clusters, or every one of them
-// refused for good.
+// refused for good, the caller's credentials or TLS.
 func hopeless(err error) bool {
 	if errors.Is(err, ErrClusterMismatch) {
 		return true
@@ -65,7 +76,7 @@ func hopeless(err error) bool {
 		return false
 	}
 	for _, cause := range round.causes {
-		if !pderr.Classify(cause).Final() {
+		if !pderr.Classify(cause).Final() && !errors.Is(cause, ErrSecurity) {
 			return false
 		}
 	}

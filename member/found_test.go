@@ -23,7 +23,7 @@ import (
 func TestNew_FindsCluster(t *testing.T) {
 	members := startMembers(t, 3)
 	urls := urlsOf(members)
-	m := open(t, Config{Seeds: []string{urls[1][len("http://"):], urls[1], "https://" + urls[2][len("http://"):]}})
+	m := open(t, Config{Seeds: []string{urls[1][len("http://"):], urls[1], "HTTP://" + urls[2][len("http://"):]}})
 
 	s := m.Snapshot()
 	require.EqualValues(t, testCluster, s.ClusterID)

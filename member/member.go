@@ -17,10 +17,14 @@
 //	conn.go      one gRPC connection per URL, and those that take its place
 //	security.go  certificates: what is required of them
 //	creds.go     certificates read anew for each handshake
+//	contact.go   how connections begin: with TLS or without, and why they do not
+//	refusal.go   why they do not, in words
+//	probe.go     whether a server that hangs up speaks the other way
 package member
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -97,7 +101,8 @@ type Members struct {
 // It asks all seeds at the same time, again and again (MaxRetry), until one of them names a leader. All that answer
 // must belong to one cluster; it waits 200 ms at most for those that are slower than the first. It returns an error
 // at once if the configuration is wrong (ErrInvalidAddress, ErrSecurity), the seeds belong to different clusters
-// (ErrClusterMismatch), or all of them refuse the caller's credentials; otherwise after the last try (ErrNoLeader if a
+// (ErrClusterMismatch), all of them refuse the caller's credentials, or TLS cannot be agreed on with any of them (ErrSecurity
+// and ErrUnavailable); otherwise after the last try (ErrNoLeader if a
 // member answered, else ErrUnavailable; with what each address came to), or when ctx or InitTimeout ends. Then the error Is
 // also context.Canceled or context.DeadlineExceeded, and ctx's cause. A first round that fails is worth a warning, once.
 //
@@ -126,7 +131,13 @@ func prepare(cfg Config) (*Members, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	secure := cfg.Security.enabled()
+	secure, plainFor := cfg.Security.enabled(), ""
+	if !secure {
+		plainFor = secureSeed(cfg.Seeds)
+	}
+	if plainFor != "" && len(cfg.DialOptions) == 0 { // With some, see contacts.
+		return nil, fmt.Errorf("%w: %w", ErrSecurity, errPlainForbidden(plainFor))
+	}
 	seeds, err := parseSeeds(cfg.Seeds, secure, cfg.Logger)
 	if err != nil {
 		return nil, err
@@ -143,7 +154,7 @@ func prepare(cfg Config) (*Members, error) {
 		kick:   make(chan struct{}, 1),
 	}
 	// A member that cannot be reached any more may be back elsewhere soon.
-	m.conns = newConnections(cfg.Dial, dialOptions(creds, cfg.DialOptions), m.Refresh)
+	m.conns = newConnections(cfg.Dial, newContacts(cfg.Security, creds, plainFor), dialOptions(cfg.DialOptions), m.Refresh)
 	m.upcoming.Store(newRefresh())
 	m.lastRound.Store(&outcome{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())

@@ -167,7 +167,7 @@ func (p *poll) result(asked []string) (*Snapshot, error) {
 	case p.noLeader:
 		err.kind, err.hint = ErrNoLeader, "an election may be going on, or most members are down"
 	default:
-		err.kind, err.hint = ErrUnavailable, "check that the addresses are client URLs of PD and can be reached from here"
+		err.kind, err.hint = ErrUnavailable, unavailableHint(err.causes)
 	}
 	return nil, err
 }

@@ -93,7 +93,7 @@ func (m *Members) ask(ctx context.Context, urls []string) <-chan answer {
 	for _, u := range urls {
 		m.running.Go(func() {
 			resp, err := m.getMembers(ctx, u)
-			answers <- answer{url: u, resp: resp, err: err}
+			answers <- answer{url: u, resp: resp, err: m.conns.contacts.explain(u, err)}
 		})
 	}
 	return answers

@@ -15,8 +15,8 @@ import (
 
 // Security says how connections are encrypted: with a certificate authority (CA) that vouches for the members, and for
 // mutual TLS a certificate of the client with its key. Each comes from a file or as the bytes of one, in PEM form; if
-// both are given the bytes are used. Nothing given means no encryption; a CA alone is enough for encryption; a
-// certificate needs its key, and both need a CA.
+// both are given the bytes are used. Nothing given means no encryption, unless Config.DialOptions bring it, and is refused for
+// an address with https://; a CA alone is enough for encryption; a certificate needs its key, and both need a CA.
 //
 // Files are read when the client is made and again before each handshake, so a certificate or CA that was replaced on
 // disk is in use from the next connection on.

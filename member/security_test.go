@@ -72,46 +72,6 @@ func TestSecurity_MembersAdvertisePlainURLs(t *testing.T) {
 	require.Equal(t, []string{f.url}, m.Snapshot().URLs)
 }
 
-// TestSecurity_Refusals is the other half of rotation: whatever is read anew, a member must still prove who it is.
-func TestSecurity_Refusals(t *testing.T) {
-	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
-	client := ca.issue(t, valid("client"))
-	mutual := ca.issue(t, valid("server")).config(t)
-	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, ca.pool()
-	for name, c := range map[string]struct {
-		server   *tls.Config
-		security Security
-		says     string // "" if it must succeed
-	}{
-		"trusted":                {ca.issue(t, valid("server")).config(t), Security{SSLCABytes: ca.pem}, ""},
-		"untrusted CA":           {other.issue(t, valid("server")).config(t), Security{SSLCABytes: ca.pem}, "unknown authority"},
-		"another host's name":    {ca.issue(t, elsewhere("server")).config(t), Security{SSLCABytes: ca.pem}, "127.0.0.1"},
-		"expired server":         {ca.issue(t, expired("server")).config(t), Security{SSLCABytes: ca.pem}, "expired"},
-		"mutual":                 {mutual, Security{SSLCABytes: ca.pem, SSLCertBytes: client.cert, SSLKEYBytes: client.key}, ""},
-		"mutual, no certificate": {mutual, Security{SSLCABytes: ca.pem}, "Unavailable"}, // TLS 1.3 may end before the alert is read.
-		"TLS 1.1":                {oldTLS(ca.issue(t, valid("server")).config(t)), Security{SSLCABytes: ca.pem}, "protocol version"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := startMember(t, c.server)
-			f.say(cluster(f.url))
-			m, err := New(t.Context(), Config{Seeds: []string{f.url}, Security: c.security, MaxRetry: 1})
-			if c.says == "" {
-				require.NoError(t, err)
-				m.Close()
-				return
-			}
-			require.ErrorIs(t, err, ErrUnavailable)
-			require.ErrorContains(t, err, c.says)
-			require.Zero(t, f.calls.Load(), "nothing may be said before the handshake")
-		})
-	}
-}
-
-func oldTLS(config *tls.Config) *tls.Config {
-	config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	return config
-}
-
 // TestSecurity_RotationOnDisk replaces the client's certificate, then the CA and the server's certificate, and looks at
 // what the next handshakes use.
 func TestSecurity_RotationOnDisk(t *testing.T) {
