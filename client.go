@@ -211,12 +211,12 @@ func (c *client) get(ctx context.Context, l *lane) (physical, logical int64, err
 	if err := usable(ctx); err != nil {
 		return 0, 0, err
 	}
-	r := c.env.requests.get(ctx)
+	r := c.env.requests.call(ctx)
 	if err := l.pushToWait(ctx, r); err != nil {
 		r.recycle()
 		return 0, 0, err
 	}
-	return r.Wait()
+	return r.await()
 }
 
 func (c *client) getAsync(ctx context.Context, l *lane) TSFuture {

@@ -11,12 +11,14 @@ import (
 // 1<<18 because physical is positive; so that finishing is one atomic swap that
 // decides the race, carries the result and publishes it.
 //
-//	        get                 park                 take
-//	idle ────────► waiting ────────────► parked ─────────────► idle
-//	                  │                   │   │                  ▲
-//	                  │ finish, fail      │   │ abandon          │ recycle
-//	                  ▼                   ▼   ▼                  │
-//	             done or failed ◄─────────┘   abandoned ─────────┘
+//	        get                 park
+//	pool ────────► waiting ────────────► parked
+//	  ▲               │                   │   │
+//	  │               │ finish, fail      │   │ abandon
+//	  │      take     ▼                   ▼   ▼
+//	  ├────────── done or failed ◄────────┘   abandoned
+//	  │                    recycle                │
+//	  └───────────────────────────────────────────┘
 //
 // Two parties hold a request: its caller, and the owner of the batch (or of the
 // ring's slot) that it is in. Whoever lets go last gives it back to the pool:
@@ -31,8 +33,7 @@ import (
 // That is how callers of PD's client come to see other calls' results, or
 // (0, 0) with a nil error.
 const (
-	stateIdle      uint64 = iota // in the pool, or waited for already
-	stateWaiting                 // queued or in flight; nobody sleeps on it
+	stateWaiting   uint64 = iota // queued or in flight; nobody sleeps on it
 	stateParked                  // as waiting, and the caller sleeps on wake
 	stateAbandoned               // the caller has gone
 	stateFailed                  // finished with err
@@ -45,6 +46,13 @@ const stateDone uint64 = 1 << logicalBits
 // holds. Requests are pooled per client.
 type request struct {
 	word atomic.Uint64
+
+	// unwaited is set while the request is a future that nobody has waited for.
+	// Of two that wait, one swaps it out and is the caller; the other must touch
+	// nothing. The word could not tell them apart: while the caller wakes up, the
+	// word says done already, and whoever took the result then and recycled would
+	// leave the caller's token to another call.
+	unwaited atomic.Bool
 
 	// start is the lane's coarse clock when the caller pushed the request.
 	// Written by the caller before the push, read by the batch's owner.
@@ -77,11 +85,18 @@ func newRequestPool() *requestPool {
 	return p
 }
 
-// get returns a request in stateWaiting.
-func (p *requestPool) get(ctx context.Context) *request {
+// call returns a request in stateWaiting, whose caller is going to await it.
+func (p *requestPool) call(ctx context.Context) *request {
 	r := p.pool.Get().(*request) //nolint:forcetypeassert,errcheck // the pool holds nothing else
 	r.ctx = ctx
 	r.word.Store(stateWaiting)
+	return r
+}
+
+// get returns a request in stateWaiting that is a future.
+func (p *requestPool) get(ctx context.Context) *request {
+	r := p.call(ctx)
+	r.unwaited.Store(true)
 	return r
 }
 
@@ -95,7 +110,6 @@ func (p *requestPool) settled(err error) *request {
 // recycle gives the request back. Only who let go last may call it.
 func (r *request) recycle() {
 	r.ctx, r.err = nil, nil
-	r.word.Store(stateIdle)
 	if poolFutures {
 		r.pool.pool.Put(r)
 	}
@@ -135,20 +149,23 @@ func (r *request) dropIfAbandoned() bool {
 
 // Wait implements TSFuture.
 func (r *request) Wait() (physical, logical int64, err error) {
+	if !r.unwaited.Swap(false) {
+		return 0, 0, ErrFutureWaited
+	}
+	return r.await()
+}
+
+// await returns the result and recycles the request. One goroutine may call it, once.
+func (r *request) await() (physical, logical int64, err error) {
 	if r.word.CompareAndSwap(stateWaiting, stateParked) {
 		if ctx := r.ctx; !r.park(ctx) {
 			return 0, 0, ctx.Err()
 		}
 	}
-	switch word := r.word.Load(); {
-	case word >= stateDone:
+	if word := r.word.Load(); word >= stateDone {
 		physical, logical = ExtractTS(word)
-	case word == stateFailed:
+	} else {
 		err = r.err
-	default:
-		// Idle, parked or abandoned: this is not the first Wait, and the
-		// request is somebody else's to recycle.
-		return 0, 0, ErrFutureWaited
 	}
 	r.recycle()
 	return physical, logical, err

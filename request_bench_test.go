@@ -45,13 +45,33 @@ func BenchmarkContext(b *testing.B) {
 }
 
 func callWith(tb testing.TB, l *lane, pool *requestPool, ctx context.Context) {
-	r := pool.get(ctx)
+	r := pool.call(ctx)
 	if err := l.pushToWait(ctx, r); err != nil {
 		tb.Error(err)
 	}
-	if _, _, err := r.Wait(); err != nil {
+	if _, _, err := r.await(); err != nil {
 		tb.Error(err)
 	}
+}
+
+// BenchmarkRequest is what a request alone costs, without anybody who sleeps: a call that
+// its caller awaits, and a future.
+func BenchmarkRequest(b *testing.B) {
+	pool := newRequestPool()
+	b.Run("call", func(b *testing.B) {
+		for range b.N {
+			r := pool.call(context.Background())
+			r.finish(stateDone)
+			_, _, _ = r.await()
+		}
+	})
+	b.Run("future", func(b *testing.B) {
+		for range b.N {
+			r := pool.get(context.Background())
+			r.finish(stateDone)
+			_, _, _ = r.Wait()
+		}
+	})
 }
 
 // BenchmarkParkAndWake is the floor of a call of one of many callers: goroutines that

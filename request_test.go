@@ -55,6 +55,73 @@ func TestWaitWhileAnotherWaitsIsToldSo(t *testing.T) {
 	require.NoError(t, <-first)
 }
 
+// While the caller is being woken its timestamp is there for all to see, and its token is
+// on the way: nobody else may take the one and leave the other.
+func TestWaitWhileAnotherIsBeingWokenIsToldSo(t *testing.T) {
+	for name, end := range map[string]func(*request){
+		"done":   func(r *request) { r.word.Store(stateDone) },
+		"failed": func(r *request) { r.err = errPlanted; r.word.Store(stateFailed) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRequestPool().get(context.Background())
+			first := make(chan error)
+			go func() {
+				_, _, err := r.Wait()
+				first <- err
+			}()
+			for r.word.Load() != stateParked {
+				runtime.Gosched()
+			}
+			end(r) // half of what the owner does
+			_, _, err := r.Wait()
+			require.ErrorIs(t, err, ErrFutureWaited)
+			r.wake <- struct{}{}
+			require.NotErrorIs(t, <-first, ErrFutureWaited)
+		})
+	}
+}
+
+// The request goes back to the pool once, or it would serve two calls.
+func TestOfTwoWaitsOnAFinishedFutureOneGetsIt(t *testing.T) {
+	for name, end := range map[string]func(*request){
+		"done":   func(r *request) { r.finish(stateDone) },
+		"failed": func(r *request) { r.fail(errPlanted) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20_000 {
+				r := newRequestPool().get(context.Background())
+				end(r)
+				var told atomic.Int32
+				var start, both sync.WaitGroup
+				start.Add(1)
+				for range 2 {
+					both.Go(func() {
+						start.Wait()
+						if _, _, err := r.Wait(); errors.Is(err, ErrFutureWaited) {
+							told.Add(1)
+						}
+					})
+				}
+				start.Done()
+				both.Wait()
+				require.EqualValues(t, 1, told.Load())
+			}
+		})
+	}
+}
+
+// A call that its caller awaits is no future: who holds one that was waited for long ago
+// cannot get at it.
+func TestSecondWaitDoesNotTouchACallOfLater(t *testing.T) {
+	r := newRequestPool().call(context.Background()) // as it comes out of the pool again
+	_, _, err := r.Wait()
+	require.ErrorIs(t, err, ErrFutureWaited)
+	r.finish(stateDone + 1)
+	_, logical, err := r.await()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, logical)
+}
+
 // A caller whose context ends leaves the request to the owner, who recycles it:
 // the owner's late answer must not reach the request's next user.
 func TestAbandonedRequestIsRecycledByItsOwner(t *testing.T) {
@@ -65,13 +132,13 @@ func TestAbandonedRequestIsRecycledByItsOwner(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, stateAbandoned, r.word.Load())
 	require.True(t, r.dropIfAbandoned())
-	require.Equal(t, stateIdle, r.word.Load())
+	require.Nil(t, r.ctx, "recycled")
 
 	r = newRequestPool().get(ctx)
 	_, _, err = r.Wait()
 	require.ErrorIs(t, err, context.Canceled)
 	r.finish(stateDone) // the late answer
-	require.Equal(t, stateIdle, r.word.Load())
+	require.Nil(t, r.ctx, "recycled")
 	require.Empty(t, r.wake)
 }
 

@@ -16,10 +16,11 @@ import (
 // of those, and are small enough to cost less than calling them. Not among them,
 // because the compiler finds them too large and a smaller half would not do without
 // the rest: MPSC.TryPush (its loop), request.let (nearly every caller is parked),
+// requestPool.get (only futures need it, and what it calls is inlined there),
 // lane.look and lane.gather (nearly every call gets past their first line).
 var hot = []string{
 	"ComposeTS", "ExtractTS", "usable",
-	"(*requestPool).get", "(*request).recycle", "(*request).finish", "(*request).fail",
+	"(*requestPool).call", "(*request).recycle", "(*request).finish", "(*request).fail",
 	"(*lane).mostInFlight", "(*lane).expiry", "(*lane).expiryOf", "(*lane).dequeue", "(*lane).freeBatch",
 	"(*flight).len", "(*flight).oldest", "(*flight).answered", "(*roundTrip).add",
 	"ring.(*MPSC).Len",
