@@ -319,9 +319,12 @@ func (c *client) GetAllMembers(ctx context.Context) ([]*pdpb.Member, error) {
 		return nil, err
 	}
 	s, err := c.members.RefreshWait(ctx)
+	select {
+	case <-ctx.Done():
+		return nil, contextEnded(ctx, "", nil)
+	default:
+	}
 	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
 	case c.lanes.Load() == closedLanes:
 		return nil, ErrClosed
 	case err != nil:

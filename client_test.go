@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -332,4 +333,21 @@ func TestMembers(t *testing.T) {
 	requireGetTS(t, c)
 	require.Eventually(t, func() bool { return c.GetLeaderAddr() == s.URL(2) }, 5*time.Second, time.Millisecond,
 		"the list follows a stream that has found the leader")
+}
+
+func TestContextThatIsDoneWithoutAnErrorEndsCallsOfTheClient(t *testing.T) {
+	s := tsotest.New(t)
+	c := newTestClient(t, s)
+	require.NoError(t, s.Hold())
+	ctx := early{t.Context()}
+	_, _, err := c.GetTS(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	_, _, err = c.GetTSAsync(ctx).Wait()
+	require.ErrorIs(t, err, context.Canceled)
+	s.ScriptMembers(func(int, *pdpb.GetMembersResponse) error {
+		<-t.Context().Done()
+		return nil
+	})
+	_, err = c.GetAllMembers(ctx)
+	require.ErrorIs(t, err, context.Canceled)
 }

@@ -8,8 +8,10 @@ import (
 	"github.com/tsoring/tso/member"
 )
 
-// Errors that calls return, to be told apart with errors.Is. A context's own
-// error is returned only when the caller's context has ended.
+// Errors that calls return, to be told apart with errors.Is. They match context.Canceled
+// or context.DeadlineExceeded only when the caller's context has ended, and ErrBudgetSpent
+// matches the latter. Where something was wrong on the way to PD when a context ended, the
+// error tells it, and Is that as well; otherwise it is the context's own.
 var (
 	// ErrClosed says that the client has been closed, or that the context it
 	// was created with has ended.
@@ -90,10 +92,16 @@ func (e *budgetError) Is(target error) bool {
 }
 
 // Unwrap returns the last cause.
-func (e *budgetError) Unwrap() error { return e.cause }
+func (e *budgetError) Unwrap() error {
+	if e.cause == nil {
+		return nil
+	}
+	return background{e.cause}
+}
 
-// Timeout reports true, as net.Error's does for timeouts.
-func (e *budgetError) Timeout() bool { return true }
+// Timeout and Temporary report true, as net.Error's do for timeouts.
+func (e *budgetError) Timeout() bool   { return true }
+func (e *budgetError) Temporary() bool { return true }
 
 // errNilContext is returned by calls without a context.
 var errNilContext = fmt.Errorf("%w: the context is nil, use context.Background()", ErrInvalidArgument)

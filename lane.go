@@ -105,7 +105,9 @@ type lane struct {
 
 	ring  *ring.MPSC[*request]
 	drain func([]*request) int // ring.Drain, bound once
-	tick  time.Duration
+	// whyEnded is ended, bound once.
+	whyEnded func(context.Context) error
+	tick     time.Duration
 	// slack is by how much a request's start may be ahead of its push; see
 	// advance.
 	slack time.Duration
@@ -231,7 +233,7 @@ func newLane(dc string, env *laneEnv) *lane {
 	}
 	l.slack = max(2*l.tick, l.tick+lateTick)
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	l.drain = l.ring.Drain
+	l.drain, l.whyEnded = l.ring.Drain, l.ended
 	l.patience.Store(int64(minPatience))
 	l.due = make(chan struct{}, 1)
 	l.alarm = make(chan struct{}, 1)
@@ -271,7 +273,7 @@ func (l *lane) add(ctx context.Context, r *request) error {
 	if closing := l.closing.Load(); closing != nil {
 		return *closing
 	}
-	r.start = l.clock.Load()
+	r.start, r.ended = l.clock.Load(), l.whyEnded
 	if !l.ring.TryPush(r) {
 		if err := l.pushSlow(ctx, r); err != nil {
 			return err

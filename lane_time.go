@@ -202,7 +202,7 @@ func (l *lane) expiry(r *request) int64 { return r.start + int64(l.env.budget+l.
 
 // spent returns the error for requests whose budget has ended.
 func (l *lane) spent() error {
-	return &budgetError{dc: l.dc, cause: l.lastCause()}
+	return &budgetError{dc: l.dc, cause: l.trouble()}
 }
 
 // startLinger starts the batch interval, unless it runs. In the send seat.
@@ -235,7 +235,7 @@ func (l *lane) pushSlow(ctx context.Context, r *request) error {
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return ctx.Err()
+			return l.ended(ctx)
 		case <-budget.C:
 			l.env.stats.spent.Add(1)
 			return l.spent()

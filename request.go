@@ -62,8 +62,10 @@ type request struct {
 	// stateFailed, read by the caller after it has seen that state.
 	err error
 
-	// ctx is the caller's, read by nobody else.
-	ctx context.Context
+	// ctx is the caller's, and ended tells why there is no timestamp when it is done.
+	// Read by the caller alone.
+	ctx   context.Context
+	ended func(context.Context) error
 
 	// wake carries one token for each departure from stateParked that is not
 	// the caller's own, so it never holds more than one and is empty when the
@@ -109,7 +111,7 @@ func (p *requestPool) settled(err error) *request {
 
 // recycle gives the request back. Only who let go last may call it.
 func (r *request) recycle() {
-	r.ctx, r.err = nil, nil
+	r.ctx, r.ended, r.err = nil, nil, nil
 	if poolFutures {
 		r.pool.pool.Put(r)
 	}
@@ -158,8 +160,8 @@ func (r *request) Wait() (physical, logical int64, err error) {
 // await returns the result and recycles the request. One goroutine may call it, once.
 func (r *request) await() (physical, logical int64, err error) {
 	if r.word.CompareAndSwap(stateWaiting, stateParked) {
-		if ctx := r.ctx; !r.park(ctx) {
-			return 0, 0, ctx.Err()
+		if ctx, ended := r.ctx, r.ended; !r.park(ctx) {
+			return 0, 0, ended(ctx)
 		}
 	}
 	if word := r.word.Load(); word >= stateDone {

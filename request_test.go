@@ -128,6 +128,7 @@ func TestAbandonedRequestIsRecycledByItsOwner(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	r := newRequestPool().get(ctx)
+	r.ended = context.Cause
 	_, _, err := r.Wait()
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, stateAbandoned, r.word.Load())
@@ -135,6 +136,7 @@ func TestAbandonedRequestIsRecycledByItsOwner(t *testing.T) {
 	require.Nil(t, r.ctx, "recycled")
 
 	r = newRequestPool().get(ctx)
+	r.ended = context.Cause
 	_, _, err = r.Wait()
 	require.ErrorIs(t, err, context.Canceled)
 	r.finish(stateDone) // the late answer
@@ -156,6 +158,7 @@ func TestFinishAndAbandonHaveOneWinner(t *testing.T) {
 				for i := range 3000 {
 					ctx, cancel := context.WithCancel(context.Background())
 					r := pool.get(ctx)
+					r.ended = context.Cause
 					if len(r.wake) != 0 {
 						t.Error("a request came out of the pool with a token")
 					}
