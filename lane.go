@@ -186,9 +186,7 @@ type sendSide struct {
 	// queue holds batches that are to be sent before anything in the ring:
 	// what has come back from a broken stream, and what has been taken out
 	// of the ring so that its deadlines can be watched. In order.
-	queue []*requestBatch
-	// front is the index of the queue's oldest batch.
-	front int
+	queue batchQueue
 	// waiting is the number of requests in queue.
 	waiting int
 	// lingering is set while the batch interval runs.

@@ -55,9 +55,8 @@ func (l *lane) adopt(f *flight) {
 	if len(back) == 0 {
 		return
 	}
-	l.queue = append(back, l.queue[l.front:]...)
-	l.front = 0
-	l.queued.Store(int32(len(l.queue)))
+	l.queue.restore(back)
+	l.queued.Store(int32(l.queue.length))
 	l.env.stats.resent.Add(int64(len(back)))
 	l.keepTicking()
 }
@@ -129,23 +128,17 @@ func (l *lane) freeBatch(b *requestBatch) {
 }
 
 func (l *lane) enqueue(b *requestBatch) {
-	l.queue = append(l.queue, b)
+	l.queue.push(b)
 	l.waiting += b.Len()
-	l.queued.Store(int32(len(l.queue) - l.front))
+	l.queued.Store(int32(l.queue.length))
 	l.keepTicking()
 }
 
-// dequeue takes the oldest batch out of the queue, which is not empty. The
-// queue's storage is used again once it has run empty, as it does with every
-// batch of a healthy lane.
+// dequeue takes the oldest batch out of the queue, which is not empty.
 func (l *lane) dequeue() *requestBatch {
-	b := l.queue[l.front]
-	l.queue[l.front] = nil
+	b := l.queue.pop()
 	l.waiting -= b.Len()
-	if l.front++; l.front == len(l.queue) {
-		l.queue, l.front = l.queue[:0], 0
-	}
-	l.queued.Store(int32(len(l.queue) - l.front))
+	l.queued.Store(int32(l.queue.length))
 	return b
 }
 

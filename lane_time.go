@@ -110,7 +110,7 @@ func (l *lane) sweep(f *flight) {
 // sweepQueue fails the requests in the queue whose budget has ended.
 func (l *lane) sweepQueue(now int64) {
 	for l.queued.Load() > 0 {
-		b := l.queue[l.front]
+		b := l.queue.oldest()
 		if l.expiryOf(b) >= now {
 			return
 		}

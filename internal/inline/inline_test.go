@@ -21,7 +21,7 @@ import (
 var hot = []string{
 	"ComposeTS", "ExtractTS", "usable",
 	"(*requestPool).call", "(*request).recycle", "(*request).finish", "(*request).fail",
-	"(*lane).mostInFlight", "(*lane).expiry", "(*lane).expiryOf", "(*lane).dequeue", "(*lane).freeBatch",
+	"(*lane).mostInFlight", "(*lane).expiry", "(*lane).expiryOf", "(*lane).dequeue", "(*batchQueue).pop", "(*lane).freeBatch",
 	"(*flight).len", "(*flight).oldest", "(*flight).answered", "(*roundTrip).add",
 	"ring.(*MPSC).Len",
 	"batch.(*Batch).Len", "batch.(*Batch).Requests", "batch.(*Batch).Launch", "batch.(*Batch).Claim", "batch.(*Batch).Reset",
