@@ -92,7 +92,7 @@ type client struct {
 	lanesLock sync.Mutex
 	// highs has the high-water marks of the dc-locations whose lanes have ended,
 	// for when they come back. Guarded by lanesLock.
-	highs map[string]uint64
+	highs map[string]mark
 	// running are the run goroutines of all lanes, also of those that have
 	// ended by themselves. Added to under lanesLock, before closedLanes.
 	running sync.WaitGroup
@@ -129,7 +129,7 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 	if err != nil {
 		return nil, err
 	}
-	c := &client{built: make(chan struct{}), highs: make(map[string]uint64), buffers: new(bytebufferpool.Pool)}
+	c := &client{built: make(chan struct{}), highs: make(map[string]mark), buffers: new(bytebufferpool.Pool)}
 	c.members, err = member.New(ctx, member.Config{
 		Seeds:       pdAddrs,
 		Security:    security,
@@ -275,7 +275,7 @@ func (c *client) laneSlow(dc string) *lane {
 func (c *client) forget(l *lane) {
 	c.lanesLock.Lock()
 	defer c.lanesLock.Unlock()
-	if l.high > 0 {
+	if l.high.ts > 0 {
 		c.highs[l.dc] = l.high
 	}
 	lanes := c.lanes.Load()

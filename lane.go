@@ -67,6 +67,8 @@ type laneEnv struct {
 	inFlight atomic.Int32 // bounds the depth of the lanes, 1..maxInFlight
 	linger   atomic.Int64 // batch interval in ns, 0 for none
 	proxy    atomic.Bool  // spread requests over all members
+	// firstMark is what the client's first good answer said, nil before that.
+	firstMark atomic.Pointer[mark]
 }
 
 // tickOf returns how often a lane with calls under way looks at its deadlines: a
@@ -199,9 +201,9 @@ type sendSide struct {
 type receiveSide struct {
 	response wire.Response
 	rtt      roundTrip
-	// high is the largest timestamp handed out in this scope.
-	high   uint64
-	suffix suffix
+	high     mark
+	jump     jump
+	suffix   suffix
 	// relayed is whether the last stream was.
 	relayed bool
 	// badAnswers counts the streams, since the last good answer, that ended

@@ -157,18 +157,22 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	if err := response.Check(slot.count, l.env.clusterID()); err != nil {
 		return l.bad(f, err)
 	}
-	if !l.suffix.believe(response.SuffixBits, f.url, l.env.now) {
+	now := l.env.now()
+	if !l.suffix.believe(response.SuffixBits, f.url, now) {
 		return errSuffixForgotten
 	}
+	if err := l.checkTime(response.Physical, now); err != nil {
+		return l.bad(f, err)
+	}
 	granted := batch.Share(response.Physical, response.Logical, slot.count, response.SuffixBits)
-	if first := granted.At(0); first <= l.high {
+	if first := granted.At(0); first <= l.high.ts {
 		return l.fellBack(f, first)
 	}
 	if l.failures > 0 {
 		l.recovered()
 	}
-	l.high = granted.At(int(slot.count) - 1)
-	l.measure(f, slot)
+	l.handOut(granted.At(int(slot.count)-1), now)
+	l.measure(f, slot, now)
 	b := slot.batch
 	mine := b.Claim(slot.number)
 	if !mine {
@@ -192,8 +196,7 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 // measure takes account of how long an RPC took: where PD is far more of them may be
 // under way at a time, and the stream may be silent for longer. The answer ends
 // all doubts about it.
-func (l *lane) measure(f *flight, slot *flightSlot) {
-	now := l.env.now()
+func (l *lane) measure(f *flight, slot *flightSlot, now int64) {
 	took := now - slot.sentAt.Load()
 	least := l.rtt.add(took, now)
 	if f.serial {
@@ -254,10 +257,10 @@ func (l *lane) bad(f *flight, err error) error {
 // fellBack makes an error of a grant that is not above what was granted before.
 func (l *lane) fellBack(f *flight, first uint64) error {
 	l.env.stats.fallbacks.Add(1)
-	event := FallbackEvent{DCLocation: l.dc, URL: f.url, Granted: first, Highest: l.high}
+	event := FallbackEvent{DCLocation: l.dc, URL: f.url, Granted: first, Highest: l.high.ts}
 	l.env.log.Error("timestamp fallback: PD granted again what it had granted, dropping the stream",
 		zap.String("dc-location", l.dc), zap.String("url", f.url),
-		zap.Uint64("granted", first), zap.Uint64("highest", l.high))
+		zap.Uint64("granted", first), zap.Uint64("highest", l.high.ts))
 	if l.env.fallback != nil {
 		l.env.fallback(event)
 	}

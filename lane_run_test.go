@@ -40,7 +40,7 @@ func TestBadAnswersSurfaceAfterThreeInARow(t *testing.T) {
 				<-s.sent
 				s.answers <- fakeAnswer{response: good}
 				requireTS(t, base+3, r)
-				require.Equal(t, base+3, l.high)
+				require.Equal(t, base+3, l.high.ts)
 
 				r = pushNew(t, l, context.Background())
 				<-s.sent
@@ -54,7 +54,7 @@ func TestBadAnswersSurfaceAfterThreeInARow(t *testing.T) {
 				require.ErrorIs(t, err, ErrBadResponse)
 				require.ErrorContains(t, err, "pd-1")
 				require.EqualValues(t, 5, e.stats.badAnswers.Load())
-				require.Equal(t, base+3, l.high, "no bad answer moves the high-water mark")
+				require.Equal(t, base+3, l.high.ts, "no bad answer moves the high-water mark")
 			})
 		})
 	}

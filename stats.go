@@ -23,6 +23,10 @@ type Stats struct {
 	// requests on to the leader loses some when another client goes, and then answers
 	// with what belongs to later ones: with forwarding on, a few bad answers are that.
 	BadAnswers, Fallbacks int64
+	// TimeJumps is how often a physical time was believed that was more than 25 hours ahead
+	// of the timestamps before it, because the leader insisted; until then such answers are
+	// bad ones.
+	TimeJumps int64
 	// BudgetsSpent is the number of calls that ran out of budget, and RingFull
 	// the number of calls that had to wait for room in a ring.
 	BudgetsSpent, RingFull int64
@@ -43,6 +47,7 @@ type counters struct {
 	suspicions, probes        atomic.Int64
 	cutOvers                  atomic.Int64
 	badAnswers, fallbacks     atomic.Int64
+	timeJumps                 atomic.Int64
 	spent, ringFull           atomic.Int64
 }
 
@@ -70,6 +75,7 @@ func (c *counters) snapshot() Stats {
 		CutOvers:     c.cutOvers.Load(),
 		BadAnswers:   c.badAnswers.Load(),
 		Fallbacks:    c.fallbacks.Load(),
+		TimeJumps:    c.timeJumps.Load(),
 		BudgetsSpent: c.spent.Load(),
 		RingFull:     c.ringFull.Load(),
 	}

@@ -30,15 +30,15 @@ type suffix struct {
 
 // believe reports whether an answer with that many bits, from the member at url, can be
 // used.
-func (s *suffix) believe(bits uint32, url string, now func() int64) bool {
+func (s *suffix) believe(bits uint32, url string, now int64) bool {
 	if bits >= s.bits {
 		s.bits, s.fewer = bits, 0
 		return true
 	}
 	if s.fewer == 0 || s.url != url {
-		s.fewer, s.url = now(), url
+		s.fewer, s.url = now, url
 	}
-	if now()-s.fewer < int64(suffixGrace) {
+	if now-s.fewer < int64(suffixGrace) {
 		return false
 	}
 	s.bits, s.fewer = bits, 0

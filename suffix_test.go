@@ -34,7 +34,7 @@ func TestTimestampsWithoutTheSuffixOfBeforeAreNotHandedOut(t *testing.T) {
 			s = <-ss.opened
 			<-s.sent
 		}
-		require.Equal(t, base, l.high)
+		require.Equal(t, base, l.high.ts)
 		s.answers <- withBits(base+4, 2)
 		requireTS(t, base+4, r)
 		require.Zero(t, e.stats.badAnswers.Load())
@@ -43,9 +43,8 @@ func TestTimestampsWithoutTheSuffixOfBeforeAreNotHandedOut(t *testing.T) {
 
 func TestSuffixThatIsGoneForGoodIsBelievedAfterAWhile(t *testing.T) {
 	now := int64(time.Hour)
-	clock := func() int64 { return now }
 	s := suffix{}
-	believe := func(bits uint32) bool { return s.believe(bits, "pd-1", clock) }
+	believe := func(bits uint32) bool { return s.believe(bits, "pd-1", now) }
 	require.True(t, believe(3))
 	require.False(t, believe(0))
 	now += int64(suffixGrace) - 1
@@ -53,7 +52,7 @@ func TestSuffixThatIsGoneForGoodIsBelievedAfterAWhile(t *testing.T) {
 	require.True(t, believe(3), "they are back")
 	require.False(t, believe(0), "another time")
 	now += int64(suffixGrace)
-	require.False(t, s.believe(0, "pd-2", clock), "another leader that has just been elected")
+	require.False(t, s.believe(0, "pd-2", now), "another leader that has just been elected")
 	now += int64(suffixGrace)
 	require.False(t, believe(0))
 	now += int64(suffixGrace)
