@@ -24,10 +24,6 @@ const (
 	connectJitter     = 0.2
 	connectMaxDelay   = time.Second
 
-	// connectTimeout bounds TCP and TLS handshakes together with the first HTTP/2 frame: about five round trips, so
-	// 2 s still suffices at 300 ms each. More would only delay the next attempt on a path that drops packets.
-	connectTimeout = 2 * time.Second
-
 	// windowSize is the smallest that HTTP/2 allows to configure here. A fixed one stops grpc-go from measuring the
 	// bandwidth with a ping on every read, which costs some 10 µs per round trip; a timestamp needs 30 bytes.
 	windowSize = 64 << 10
@@ -40,7 +36,7 @@ const (
 	maxMembersSize = 16 << 20
 )
 
-// dialOptions returns the options of every connection, but for how it gets to its server (contacts).
+// dialOptions returns what the options of all connections have in common; optionsFor has the rest.
 //
 // Proxies from the environment (HTTPS_PROXY) are not used: PD's addresses are the cluster's own, a proxy would add a hop
 // to every timestamp and cut idle streams, and the dialer that this client uses for latency goes around them anyway.
@@ -51,15 +47,6 @@ const (
 func dialOptions(callers []grpc.DialOption) []grpc.DialOption {
 	ours := []grpc.DialOption{
 		grpc.WithNoProxy(),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{
-				BaseDelay:  connectBaseDelay,
-				Multiplier: connectMultiplier,
-				Jitter:     connectJitter,
-				MaxDelay:   connectMaxDelay,
-			},
-			MinConnectTimeout: connectTimeout,
-		}),
 		grpc.WithStaticStreamWindowSize(windowSize),
 		grpc.WithStaticConnWindowSize(windowSize),
 		grpc.WithMaxHeaderListSize(maxHeadersSize),
@@ -67,14 +54,28 @@ func dialOptions(callers []grpc.DialOption) []grpc.DialOption {
 	return append(ours, callers...)
 }
 
+// connectParams returns how often to connect, and for how long to try it each time.
+func connectParams(limit time.Duration) grpc.DialOption {
+	return grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff: backoff.Config{
+			BaseDelay:  connectBaseDelay,
+			Multiplier: connectMultiplier,
+			Jitter:     connectJitter,
+			MaxDelay:   connectMaxDelay,
+		},
+		MinConnectTimeout: limit,
+	})
+}
+
 // connections holds one gRPC connection per URL. Its methods may be called from any goroutine.
 //
 // A plain mutex guards the map: connections are looked up when a stream is opened, not when a timestamp is asked for,
 // and nothing that waits is done under it.
 type connections struct {
-	options  []grpc.DialOption // Read-only, like dial and contacts.
+	options  []grpc.DialOption // Read-only, like the next three.
 	dial     dialer
 	contacts *contacts
+	timeout  time.Duration // Config.Timeout.
 
 	mu    sync.Mutex
 	byURL map[string]*grpc.ClientConn // Guarded by mu; nil once closed.
@@ -88,11 +89,12 @@ type connections struct {
 	retired map[*grpc.ClientConn]*time.Timer
 }
 
-func newConnections(dial dialer, contacts *contacts, options []grpc.DialOption, lost func()) *connections {
+func newConnections(dial dialer, contacts *contacts, options []grpc.DialOption, timeout time.Duration, lost func()) *connections {
 	return &connections{
 		options:  options,
 		dial:     dial,
 		contacts: contacts,
+		timeout:  timeout,
 		lost:     lost,
 		byURL:    make(map[string]*grpc.ClientConn),
 		retired:  make(map[*grpc.ClientConn]*time.Timer),
@@ -104,13 +106,14 @@ func newConnections(dial dialer, contacts *contacts, options []grpc.DialOption, 
 // dialer is Config.Dial.
 type dialer = func(url string, fresh bool) func(ctx context.Context, address string) (net.Conn, error)
 
-// optionsFor returns the options of the connection to a URL in normal form.
-func (c *connections) optionsFor(normal string, fresh bool) []grpc.DialOption {
+// optionsFor returns the options of a connection to a URL in normal form.
+func (c *connections) optionsFor(normal string, fresh bool, limit time.Duration) []grpc.DialOption {
 	dial := dialTCP
 	if c.dial != nil {
 		dial = c.dial(normal, fresh)
 	}
-	return append(c.contacts.options(normal, dial), c.options...)
+	options := append(c.contacts.options(normal, dial), connectParams(limit))
+	return append(options, c.options...)
 }
 
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {
@@ -128,59 +131,68 @@ func (c *connections) get(normal string) (*grpc.ClientConn, error) {
 	if conn, ok := c.byURL[normal]; ok {
 		return conn, nil
 	}
-	conn, err := c.create(normal, false)
+	conn, err := c.create(normal, false, firstLimit)
 	if err != nil {
 		return nil, err
 	}
-	c.put(normal, conn)
+	c.put(normal, conn, firstLimit)
 	return conn, nil
 }
 
-// put makes conn the connection to a URL, and watches it. Under mu, before closeAll.
-func (c *connections) put(normal string, conn *grpc.ClientConn) {
+// put makes conn the connection to a URL, and watches it; a connect may take limit. Under mu, before closeAll.
+func (c *connections) put(normal string, conn *grpc.ClientConn, limit time.Duration) {
 	c.byURL[normal] = conn
 	c.held.Store(int64(len(c.byURL)))
-	c.watchers.Go(func() { c.watch(conn) })
+	c.watchers.Go(func() { c.watch(normal, conn, limit) })
 }
 
-// watch tells of each loss of a connection, until it is closed.
-func (c *connections) watch(conn *grpc.ClientConn) {
-	state := conn.GetState()
-	for state != connectivity.Shutdown && conn.WaitForStateChange(context.Background(), state) {
-		before := state
-		state = conn.GetState()
-		if before == connectivity.Ready && state != connectivity.Shutdown {
-			c.lost()
-		}
-	}
-}
-
-// create makes a connection to a URL in normal form. It never waits for the network.
-func (c *connections) create(normal string, fresh bool) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient(dialTarget(normal), c.optionsFor(normal, fresh)...)
+// create makes a connection to a URL in normal form; a connect may take limit. It never waits for the network.
+func (c *connections) create(normal string, fresh bool, limit time.Duration) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(dialTarget(normal), c.optionsFor(normal, fresh, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: gRPC refuses the dial options: %w", normal, err)
 	}
 	return conn, nil
 }
 
-// replace puts conn in the place of old, if that is still the connection to a URL and has not itself taken another one's
-// place within grace: then it is not what was doubted. old is closed after grace, when all who used it have had time to find
-// out whether they have to leave it.
-func (c *connections) replace(normal string, old, conn *grpc.ClientConn, grace time.Duration) bool {
+// fresh makes a connection that nobody shares, whose first connect may take as long as who waits for it.
+func (c *connections) fresh(normal string) (*grpc.ClientConn, error) {
+	return c.create(normal, true, c.freshLimit())
+}
+
+// replace puts conn, from fresh, in the place of old. If that is not the connection to a URL any more, or has itself taken
+// another one's place within the timeout, then it is not what was doubted, and the one that there is stays, unless that is
+// down.
+func (c *connections) replace(normal string, old, conn *grpc.ClientConn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byURL == nil {
 		_ = conn.Close() // Nothing to lose: it has just been made.
 		return true
 	}
-	if c.byURL[normal] != old || time.Since(c.replaced[normal]) < grace {
+	current := c.byURL[normal]
+	if (current != old || time.Since(c.replaced[normal]) < c.timeout) && !isDown(current) {
 		return false
 	}
-	c.put(normal, conn)
+	c.put(normal, conn, c.freshLimit())
 	c.replaced[normal] = time.Now()
-	c.retired[old] = time.AfterFunc(grace, func() { c.bury(old) })
+	c.retire(current)
 	return true
+}
+
+// isDown reports whether there is a connection, and it is not up although somebody has wanted it to be.
+func isDown(conn *grpc.ClientConn) bool {
+	if conn == nil {
+		return false
+	}
+	state := conn.GetState()
+	return state == connectivity.TransientFailure || state == connectivity.Connecting
+}
+
+// retire closes a connection that has been replaced after the timeout, when all who used it have had time to find out
+// whether they have to leave it. Under mu, before closeAll.
+func (c *connections) retire(old *grpc.ClientConn) {
+	c.retired[old] = time.AfterFunc(c.timeout, func() { c.bury(old) })
 }
 
 // bury closes a retired connection.

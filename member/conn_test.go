@@ -65,7 +65,7 @@ func TestConn_RefusedDialOptions(t *testing.T) {
 }
 
 func TestConn_IPv6(t *testing.T) {
-	conns := newConnections(nil, newContacts(Security{}, insecure.NewCredentials(), ""), dialOptions(nil), nil)
+	conns := newConnections(nil, newContacts(Security{}, insecure.NewCredentials(), ""), dialOptions(nil), defaultTimeout, nil)
 	defer conns.closeAll()
 	conn, err := conns.get("http://[::1]:2379")
 	require.NoError(t, err)

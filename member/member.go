@@ -15,6 +15,7 @@
 //	loop.go      the loop, and how to ask it for a round
 //	found.go     the first snapshot
 //	conn.go      one gRPC connection per URL, and those that take its place
+//	connect.go   how long a connect may take
 //	security.go  certificates: what is required of them
 //	creds.go     certificates read anew for each handshake
 //	contact.go   how connections begin: with TLS or without, and why they do not
@@ -154,7 +155,7 @@ func prepare(cfg Config) (*Members, error) {
 		kick:   make(chan struct{}, 1),
 	}
 	// A member that cannot be reached any more may be back elsewhere soon.
-	m.conns = newConnections(cfg.Dial, newContacts(cfg.Security, creds, plainFor), dialOptions(cfg.DialOptions), m.Refresh)
+	m.conns = newConnections(cfg.Dial, newContacts(cfg.Security, creds, plainFor), dialOptions(cfg.DialOptions), cfg.Timeout, m.Refresh)
 	m.upcoming.Store(newRefresh())
 	m.lastRound.Store(&outcome{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -201,7 +202,7 @@ func (m *Members) Fresh(url string) (*grpc.ClientConn, error) {
 	if m.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	return m.conns.create(normal, true)
+	return m.conns.fresh(normal)
 }
 
 // Keep makes a connection from Fresh the one that Conn returns, in the place of old, which is closed after Config.Timeout:
@@ -210,7 +211,7 @@ func (m *Members) Fresh(url string) (*grpc.ClientConn, error) {
 // conn.
 func (m *Members) Keep(url string, old, conn *grpc.ClientConn) bool {
 	normal, err := ParseAddress(url, m.secure)
-	return err == nil && m.conns.replace(normal, old, conn, m.cfg.Timeout)
+	return err == nil && m.conns.replace(normal, old, conn)
 }
 
 // Close ends everything: it stops the loop, waits for it, and closes all connections. Callers of RefreshWait return

@@ -122,7 +122,7 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 		a := <-answers
 		return a.resp, a.err
 	}
-	fresh, err := m.conns.create(url, false)
+	fresh, err := m.conns.create(url, false, m.conns.freshLimit())
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersR
 	if a.err != nil {
 		a = <-answers
 	}
-	if a.conn != fresh || a.err != nil || !m.conns.replace(url, conn, fresh, m.cfg.Timeout) {
+	if a.conn != fresh || a.err != nil || !m.conns.replace(url, conn, fresh) {
 		closeConns([]*grpc.ClientConn{fresh})
 	}
 	return a.resp, a.err
