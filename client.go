@@ -80,6 +80,7 @@ type client struct {
 	buffers *bytebufferpool.Pool
 	stats   counters
 	pace    pacer
+	began   time.Time // of the clock that pace goes by
 	load    yieldconn.Load
 	reads   yieldconn.Counts
 
@@ -129,11 +130,12 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 	if err != nil {
 		return nil, err
 	}
-	c := &client{built: make(chan struct{}), highs: make(map[string]mark), buffers: new(bytebufferpool.Pool)}
+	c := &client{built: make(chan struct{}), highs: make(map[string]mark), buffers: new(bytebufferpool.Pool), began: time.Now()}
 	c.members, err = member.New(ctx, member.Config{
 		Seeds:       pdAddrs,
 		Security:    security,
 		Dial:        c.dial,
+		Turn:        c.turn,
 		DialOptions: cfg.dialOptions,
 		Timeout:     cfg.timeout,
 		MaxRetry:    cfg.maxRetry,
@@ -154,7 +156,6 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 
 // build sets all that needs no network.
 func (c *client) build(cfg *config) {
-	began := time.Now()
 	c.env = laneEnv{
 		target:      c.target,
 		open:        c.open,
@@ -165,9 +166,10 @@ func (c *client) build(cfg *config) {
 		health:      c.health,
 		refresh:     c.members.Refresh,
 		refreshWait: c.refreshWait,
+		sameCluster: c.members.CheckCluster,
 		forget:      c.forget,
 		depth:       batch.Depth,
-		now:         func() int64 { return int64(time.Since(began)) },
+		now:         c.now,
 		clusterID:   func() uint64 { return c.members.Snapshot().ClusterID },
 		wheel:       wheel.New(),
 		requests:    newRequestPool(),

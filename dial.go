@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -73,7 +74,7 @@ func (c *client) fresh(ctx context.Context, dc string, r route) (tsoStream, conn
 // wake has a connection that is down made again now, as another one to the same member is up:
 // that one may wait for an answer that a member which is starting sleeps over.
 func (c *client) wake(conn *grpc.ClientConn) {
-	if conn.GetState() == connectivity.TransientFailure && c.pace.reserveFirst(c.env.now()) {
+	if conn.GetState() == connectivity.TransientFailure && c.pace.reserveFirst(c.now()) {
 		conn.ResetConnectBackoff()
 	}
 }
@@ -163,9 +164,16 @@ func (c *client) knock(ctx context.Context, dial func() (net.Conn, error)) (net.
 		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || ctx.Err() != nil {
 			return conn, err
 		}
-		sleep(ctx, c.pace.reserveKnock(c.env.now()))
+		sleep(ctx, c.pace.reserveKnock(c.now()))
 	}
 }
+
+// now is the clock of the client's lanes and paces.
+func (c *client) now() int64 { return int64(time.Since(c.began)) }
+
+// turn takes a turn for a connection that lists of members are asked for on, of those that
+// lanes have for theirs.
+func (c *client) turn() (wait time.Duration, ok bool) { return c.pace.reserveFresh(c.now()) }
 
 // awaited reports whether an answer to a request for timestamps is awaited from the
 // member at url.

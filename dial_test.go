@@ -31,12 +31,7 @@ func (r *refusing) dial() (net.Conn, error) {
 }
 
 // newKnocker is as much of a client as knock needs.
-func newKnocker() *client {
-	began := time.Now()
-	c := &client{}
-	c.env.now = func() int64 { return int64(time.Since(began)) }
-	return c
-}
+func newKnocker() *client { return &client{began: time.Now()} }
 
 func TestHostThatRefusedIsConnectedToAsSoonAsItTakesConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

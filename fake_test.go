@@ -174,6 +174,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 		capacity:  ringCapacity,
 		grace:     removalGrace,
 	}
+	e.sameCluster = e.refreshWait
 	e.inFlight.Store(maxInFlight)
 	e.oracle.Store(1 << 40)
 	return e

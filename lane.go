@@ -39,6 +39,9 @@ type laneEnv struct {
 	refresh func()
 	// refreshWait returns once news have come, or with the reason why not.
 	refreshWait func(ctx context.Context) error
+	// sameCluster asks all members whether they belong to the cluster, and returns an error
+	// that Is ErrClusterMismatch if none does.
+	sameCluster func(ctx context.Context) error
 	// forget is called when a lane has ended by itself.
 	forget func(*lane)
 	// depth says how many RPCs to have under way over a round trip.

@@ -87,6 +87,8 @@ type connections struct {
 	replaced map[string]time.Time
 	// retired are connections that have been replaced, with what will close them. Guarded by mu.
 	retired map[*grpc.ClientConn]*time.Timer
+	// mendings are the last questions on new connections to URLs in doubt. Guarded by mu.
+	mendings map[string]*mending
 }
 
 func newConnections(dial dialer, contacts *contacts, options []grpc.DialOption, timeout time.Duration, lost func()) *connections {
@@ -100,6 +102,7 @@ func newConnections(dial dialer, contacts *contacts, options []grpc.DialOption, 
 		retired:  make(map[*grpc.ClientConn]*time.Timer),
 
 		replaced: make(map[string]time.Time),
+		mendings: make(map[string]*mending),
 	}
 }
 
@@ -212,6 +215,7 @@ func (c *connections) retain(keep []string) {
 			closing = append(closing, conn)
 			delete(c.byURL, u)
 			delete(c.replaced, u)
+			delete(c.mendings, u)
 		}
 	}
 	c.held.Store(int64(len(c.byURL)))

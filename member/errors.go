@@ -15,8 +15,8 @@ var (
 	// ErrSecurity means that the certificates given, or none, cannot be used: they are invalid themselves (the text names
 	// the file), or no member accepts them or shows one that they accept.
 	ErrSecurity = errors.New("invalid TLS configuration")
-	// ErrClusterMismatch means that the addresses belong to different clusters, or that every member that answered
-	// belongs to another cluster than the one this client was made for.
+	// ErrClusterMismatch means that the addresses belong to different clusters, or that all of them belong to another
+	// cluster than the one this client was made for, but for those that have said nothing for long.
 	ErrClusterMismatch = errors.New("PD cluster mismatch")
 	// ErrNoLeader means that members answered but none of them knows a leader, as during an election.
 	ErrNoLeader = errors.New("PD cluster has no leader")

@@ -290,7 +290,7 @@ func TestNew_RefusedCredentialsAreFinal(t *testing.T) {
 	_, err := New(t.Context(), Config{Seeds: urlsOf(members)})
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.Equal(t, codes.Unauthenticated, status.Code(errors.Unwrap(cause(t, err))))
-	require.EqualValues(t, 1, members[0].calls.Load(), "asked again in vain")
+	require.EqualValues(t, 2, members[0].calls.Load(), "once more on a new connection, and no more")
 }
 
 func cause(t *testing.T, err error) error {

@@ -2,6 +2,8 @@ package member
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,15 +30,54 @@ type refresh struct {
 
 func newRefresh() *refresh { return &refresh{done: make(chan struct{})} }
 
+// line is where callers wait for rounds of one kind. Any goroutine may ring and look at what is upcoming; one runs the rounds.
+type line struct {
+	kick     chan struct{}           // Holds one token while somebody wants a round.
+	upcoming atomic.Pointer[refresh] // The round that will start next; replaced as it starts.
+}
+
+func (l *line) init() {
+	l.kick = make(chan struct{}, 1)
+	l.upcoming.Store(newRefresh())
+}
+
+func (l *line) ring() {
+	select {
+	case l.kick <- struct{}{}:
+	default: // The last one has not been taken yet, and this one will be seen to with it.
+	}
+}
+
+// begin returns the round that begins now, for all who have rung until then. The order matters: see wait.
+func (l *line) begin() *refresh {
+	select {
+	case <-l.kick:
+	default:
+	}
+	return l.upcoming.Swap(newRefresh())
+}
+
+// wait waits for the end of a round that begins after the call, and returns its error. It ends early with the error of ctx, or
+// with ErrClosed.
+func (m *Members) wait(ctx context.Context, l *line) error {
+	// First get in line, then ring the bell. Who runs the rounds takes the bell before the line, so it cannot miss us: if it
+	// took our line, that round is ours, and if not, it will hear the bell.
+	mine := l.upcoming.Load()
+	l.ring()
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-m.ctx.Done():
+		return ErrClosed
+	}
+}
+
 // Refresh asks for the members to be looked up anew. It never blocks and may be called from any goroutine, as often as
 // one likes: requests made before a round starts are served by that one round, and rounds back off while they bring
 // nothing new. After Close it does nothing.
-func (m *Members) Refresh() {
-	select {
-	case m.kick <- struct{}{}:
-	default: // The loop has not taken the last one yet, and will see to this one as well.
-	}
-}
+func (m *Members) Refresh() { m.rounds.ring() }
 
 // RefreshWait is Refresh, and waits for the end of a round that started after the call. All who wait at the same time
 // share one round. It returns the snapshot that is then valid and the round's error; with an error that is the last
@@ -44,18 +85,8 @@ func (m *Members) Refresh() {
 //
 // It may take as long as the back-off (up to 0.12 s) and a round (up to Config.Timeout) together.
 func (m *Members) RefreshWait(ctx context.Context) (*Snapshot, error) {
-	// First get in line, then ring the bell. The loop takes the bell before the line, so it cannot miss us: if it
-	// took our line, that round is ours, and if not, it will hear the bell.
-	mine := m.upcoming.Load()
-	m.Refresh()
-	select {
-	case <-mine.done:
-		return m.Snapshot(), mine.err
-	case <-ctx.Done():
-		return m.Snapshot(), ctx.Err()
-	case <-m.ctx.Done():
-		return m.Snapshot(), ErrClosed
-	}
+	err := m.wait(ctx, &m.rounds)
+	return m.Snapshot(), err
 }
 
 // loop is the one goroutine that changes the snapshot after New. It ends with m.ctx.
@@ -66,7 +97,7 @@ func (m *Members) loop() {
 	defer unasked.Stop()
 	for {
 		select {
-		case <-m.kick:
+		case <-m.rounds.kick:
 			interval = settleFirst
 		case <-unasked.C:
 			interval = min(settleFactor*interval, refreshInterval)
@@ -83,13 +114,7 @@ func (m *Members) loop() {
 
 // runRefresh runs one round for all who asked until now.
 func (m *Members) runRefresh(pace *pacer) {
-	// Whoever rang during the pause is served by this round. The order matters: see RefreshWait.
-	select {
-	case <-m.kick:
-	default:
-	}
-	current := m.upcoming.Swap(newRefresh())
-
+	current := m.rounds.begin() // Also for whoever rang during the pause.
 	pace.begin(time.Now())
 	changed, err := m.update()
 	pace.end(time.Now(), changed)
@@ -115,18 +140,27 @@ func (m *Members) update() (changed bool, err error) {
 		m.candidate.Store(&p.candidate)
 	}
 	m.note(err)
-	if err != nil {
-		return false, err
-	}
-	next.complete(m.seeds)
-	if !next.equal(old) {
-		m.publish(old, next)
-		changed = true
+	if err == nil {
+		next.complete(m.seeds)
+		if !next.equal(old) {
+			m.publish(old, next)
+			changed = true
+		}
 	}
 	// After the publication, so that whoever loses a connection finds the new snapshot. Also without a change: an
-	// address of an older snapshot may have been asked for since.
-	m.conns.retain(next.URLs)
-	return changed, nil
+	// address of an older snapshot, or a candidate of an older list, may have been asked for since.
+	m.conns.retain(m.wanted())
+	return changed, err
+}
+
+// wanted returns, sorted, the URLs that there is a reason to connect to.
+func (m *Members) wanted() []string {
+	urls, candidate := m.Snapshot().URLs, m.Candidate()
+	at, known := slices.BinarySearch(urls, candidate)
+	if known || candidate == "" {
+		return urls
+	}
+	return slices.Insert(slices.Clone(urls), at, candidate)
 }
 
 // outcome is how a round ended: an error that may be nil, and how many rounds in a row have failed.

@@ -11,6 +11,8 @@
 //	snapshot.go  what an answer says, and which answers are not believed
 //	poll.go      the judgement over the answers of one round; no clock, no I/O
 //	round.go     one round: ask all, wait no longer than is useful
+//	mend.go      what one member says, on another connection where the first one is in doubt
+//	check.go     whether all addresses belong to another cluster
 //	pacer.go     when the next round may start
 //	loop.go      the loop, and how to ask it for a round
 //	found.go     the first snapshot
@@ -50,6 +52,9 @@ type Config struct {
 	// Dial, if not nil, returns what connects to the member at a URL in normal form; fresh says that it is for a
 	// connection from Fresh.
 	Dial func(url string, fresh bool) func(ctx context.Context, address string) (net.Conn, error)
+	// Turn, if not nil, takes a turn for a connection beside one that is in doubt, and returns how long to wait for it, or
+	// false if there is none soon. It may be called from any goroutine.
+	Turn func() (wait time.Duration, ok bool)
 	// DialOptions are applied to each connection after the package's own, and so override them, Dial included.
 	DialOptions []grpc.DialOption
 	// Timeout bounds each question to a member. Zero or less means 3 s.
@@ -74,7 +79,7 @@ type Config struct {
 //
 // All methods may be called from any number of goroutines. Snapshot is one atomic load; Refresh, Stats and Err never
 // block; Conn takes a mutex for a moment but never waits for the network; RefreshWait and Close wait. A Members is made
-// by New, owns one goroutine, and must be closed. It is of no use for the path of a single timestamp beyond Snapshot:
+// by New, owns two goroutines, and must be closed. It is of no use for the path of a single timestamp beyond Snapshot:
 // a stream holds on to the connection that it was opened on.
 type Members struct {
 	cfg    Config // Read-only after New, like the next four.
@@ -86,8 +91,8 @@ type Members struct {
 	snapshot  atomic.Pointer[Snapshot] // Written by New, then by the loop only.
 	candidate atomic.Pointer[string]   // See Candidate; written by the loop only.
 	lastRound atomic.Pointer[outcome]  // How the latest round ended; written by the loop only.
-	upcoming  atomic.Pointer[refresh]  // The round that will start next; replaced by the loop as it starts it.
-	kick      chan struct{}            // Holds one token while somebody wants a round.
+	rounds    line                     // Of the loop.
+	checks    line                     // Of checkLoop.
 
 	counters counters
 
@@ -118,6 +123,7 @@ func New(ctx context.Context, cfg Config) (*Members, error) {
 		return nil, err
 	}
 	m.running.Go(m.loop)
+	m.running.Go(m.checkLoop)
 	return m, nil
 }
 
@@ -152,11 +158,11 @@ func prepare(cfg Config) (*Members, error) {
 		log:    cfg.Logger,
 		secure: secure,
 		seeds:  seeds,
-		kick:   make(chan struct{}, 1),
 	}
 	// A member that cannot be reached any more may be back elsewhere soon.
 	m.conns = newConnections(cfg.Dial, newContacts(cfg.Security, creds, plainFor), dialOptions(cfg.DialOptions), cfg.Timeout, m.Refresh)
-	m.upcoming.Store(newRefresh())
+	m.rounds.init()
+	m.checks.init()
 	m.lastRound.Store(&outcome{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
@@ -174,8 +180,8 @@ func (m *Members) Candidate() string {
 	return ""
 }
 
-// Err returns why the latest refresh failed, or nil if it did not. ErrClusterMismatch here means that every member that
-// answered belongs to another cluster, ErrNoLeader that an election is going on. It never blocks.
+// Err returns why the latest refresh failed, or nil if it did not. ErrClusterMismatch here means that every address
+// belongs to another cluster, ErrNoLeader that an election is going on. It never blocks.
 func (m *Members) Err() error { return m.lastRound.Load().err }
 
 // Conn returns the connection to a URL, which it makes if there is none. It does not wait for the connection to be

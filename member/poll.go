@@ -28,6 +28,7 @@ type poll struct {
 	secure    bool
 	founding  bool   // No cluster id is known yet: all who answer must agree on one.
 	patient   bool   // Members that are far shall have a chance to answer.
+	thorough  bool   // Only whether all belong to another cluster counts; see check.go.
 	clusterID uint64 // The cluster's id; 0 accepts any, and becomes the first that is told.
 	log       *zap.Logger
 
@@ -47,7 +48,8 @@ type stage int
 
 const (
 	silent    stage = iota // Nobody has answered.
-	answered               // Somebody has, but named no leader.
+	foreign                // Only members of other clusters have.
+	answered               // One of ours has, but named no leader.
 	named                  // Somebody has named a leader.
 	confirmed              // The leader has named itself.
 	broken                 // Founding only: the addresses do not belong together.
@@ -61,8 +63,10 @@ func (p *poll) stage() stage {
 		return confirmed
 	case p.best != nil:
 		return named
-	case p.ours+p.strangers > 0:
+	case p.ours > 0:
 		return answered
+	case p.strangers > 0:
+		return foreign
 	default:
 		return silent
 	}
@@ -162,8 +166,10 @@ func (p *poll) result(asked []string) (*Snapshot, error) {
 	}
 	err := &roundError{causes: p.orderedCauses(asked)}
 	switch {
-	case p.strangers > 0 && p.ours == 0:
+	case p.strangers == len(asked), p.thorough && p.strangers > 0 && p.ours == 0:
 		err.kind, err.hint = ErrClusterMismatch, "every address that answered belongs to another cluster; check whether they were given to one"
+	case p.strangers > 0 && p.ours == 0:
+		err.kind, err.hint = ErrUnavailable, "some addresses belong to another cluster now, and the others have not answered yet"
 	case p.noLeader:
 		err.kind, err.hint = ErrNoLeader, "an election may be going on, or most members are down"
 	default:

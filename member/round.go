@@ -6,7 +6,6 @@ import (
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
 )
 
 // How long a round goes on once it has something to go by. Until somebody answers it lasts for Config.Timeout.
@@ -27,9 +26,6 @@ const (
 	leaderGrace        = 30 * time.Millisecond
 	patientLeaderGrace = 200 * time.Millisecond
 	patientEvery       = 5
-
-	// doubtAfter is how long a member may take to answer before its connection is doubted.
-	doubtAfter = 300 * time.Millisecond
 )
 
 // patience says how much longer a round waits for the remaining addresses when it enters a stage; false means it is
@@ -38,6 +34,8 @@ func (p *poll) patience(s stage) (time.Duration, bool) {
 	switch {
 	case s == broken:
 		return 0, false
+	case p.thorough:
+		return thoroughGrace, s == foreign
 	case p.founding:
 		return agreeGrace, true
 	case s == confirmed:
@@ -56,7 +54,7 @@ func (p *poll) patience(s stage) (time.Duration, bool) {
 func (m *Members) round(ctx context.Context, asked []string, p *poll) (*Snapshot, error) {
 	timed, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel() // Ends the calls that nobody waits for any more.
-	answers := m.ask(timed, asked)
+	answers := m.ask(timed, asked, p.thorough)
 
 	grace := time.NewTimer(time.Hour)
 	grace.Stop()
@@ -87,54 +85,19 @@ func (m *Members) round(ctx context.Context, asked []string, p *poll) (*Snapshot
 }
 
 // ask sends GetMembers to every address and returns the channel of their answers, one for each, which has room for all
-// so that no call waits for the round. The calls end with ctx.
-func (m *Members) ask(ctx context.Context, urls []string) <-chan answer {
+// so that no call waits for the round. The calls end with ctx. Who does not answer a thorough one is asked again until then.
+func (m *Members) ask(ctx context.Context, urls []string, thorough bool) <-chan answer {
 	answers := make(chan answer, len(urls))
 	for _, u := range urls {
 		m.running.Go(func() {
-			resp, err := m.getMembers(ctx, u)
+			resp, err := m.getMembers(ctx, u, thorough)
+			for thorough && err != nil && sleep(ctx, jitter(thoroughPause)) {
+				resp, err = m.getMembers(ctx, u, thorough)
+			}
 			answers <- answer{url: u, resp: resp, err: m.conns.contacts.explain(u, err)}
 		})
 	}
 	return answers
-}
-
-// getMembers asks one member. While that brings no answer on a connection that seems to be in order, it asks on a new one as
-// well, which takes the place of the first if it is faster: a connection may be dead without knowing, as when a gateway has
-// forgotten it.
-func (m *Members) getMembers(ctx context.Context, url string) (*pdpb.GetMembersResponse, error) {
-	conn, err := m.conns.get(url)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := make(chan answerOn, 2) // Room for both, so that none waits for us.
-	m.askOn(ctx, conn, answers)
-	doubt := time.NewTimer(min(doubtAfter, m.cfg.Timeout/2))
-	defer doubt.Stop()
-	select {
-	case a := <-answers:
-		return a.resp, a.err
-	case <-doubt.C:
-	}
-	if conn.GetState() != connectivity.Ready {
-		a := <-answers
-		return a.resp, a.err
-	}
-	fresh, err := m.conns.create(url, false, m.conns.freshLimit())
-	if err != nil {
-		return nil, err
-	}
-	m.askOn(ctx, fresh, answers)
-	a := <-answers
-	if a.err != nil {
-		a = <-answers
-	}
-	if a.conn != fresh || a.err != nil || !m.conns.replace(url, conn, fresh) {
-		closeConns([]*grpc.ClientConn{fresh})
-	}
-	return a.resp, a.err
 }
 
 // Started asks the member at the other end of conn whether it has started: one that has not answers a list of members with
@@ -151,20 +114,4 @@ func Started(ctx context.Context, conn *grpc.ClientConn) error {
 // cluster's id.
 func listMembers(ctx context.Context, conn *grpc.ClientConn) (*pdpb.GetMembersResponse, error) {
 	return pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{}, grpc.MaxCallRecvMsgSize(maxMembersSize))
-}
-
-// answerOn is what asking on one connection came to.
-type answerOn struct {
-	conn *grpc.ClientConn
-	resp *pdpb.GetMembersResponse
-	err  error
-}
-
-// askOn sends GetMembers on a connection, and what it comes to into answers. It ends with ctx.
-func (m *Members) askOn(ctx context.Context, conn *grpc.ClientConn, answers chan<- answerOn) {
-	m.counters.getMembers.Add(1)
-	m.running.Go(func() {
-		resp, err := listMembers(ctx, conn)
-		answers <- answerOn{conn: conn, resp: resp, err: err}
-	})
 }

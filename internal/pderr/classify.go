@@ -3,6 +3,7 @@ package pderr
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
@@ -100,6 +101,12 @@ func Classify(err error) Class {
 func Unreachable(err error) bool {
 	st, isStatus := statusOf(err)
 	return isStatus && st.Code() == codes.Unavailable
+}
+
+// FromPeer reports whether a gRPC call or stream was ended by the server or the transport, with or without an error.
+func FromPeer(err error) bool {
+	_, isStatus := statusOf(err)
+	return isStatus || errors.Is(err, io.EOF)
 }
 
 // Answered reports whether a gRPC call or stream ended with an error of the server's, other than that it has too much
