@@ -73,13 +73,11 @@ func TestContentionShowsAPlantedLock(t *testing.T) {
 	for _, l := range seen {
 		if strings.Contains(l.owner, "PlantedLock") {
 			held, waited = held || l.kind == "held", waited || l.kind == "waited for"
+			require.True(t, l.inCall, "%+v", l)
 		}
 	}
 	require.True(t, held, "not in the mutex profile: %v", seen)
 	require.True(t, waited, "not in the block profile: %v", seen)
-	for _, l := range seen {
-		require.Equal(t, strings.Contains(l.owner, "PlantedLock"), l.inCall, "%+v", l)
-	}
 }
 
 func TestContentionCountsWhatCallsAndAnswersWaitFor(t *testing.T) {

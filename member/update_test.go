@@ -235,7 +235,7 @@ func TestUpdate_OddAnswersAreTidied(t *testing.T) {
 
 func TestUpdate_LargeAnswer(t *testing.T) {
 	member := startMembers(t, 1)[0]
-	m := open(t, Config{Seeds: []string{member.url}})
+	m := open(t, Config{Seeds: []string{member.url}, Timeout: time.Minute})
 	large := cluster(member.url)
 	large.Members[0].DeployPath = strings.Repeat("x", 5<<20) // gRPC's own limit is 4 MiB.
 	member.say(large)
