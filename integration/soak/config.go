@@ -54,6 +54,7 @@ type pace struct {
 	quietEvery time.Duration // between quiet moments, which also wait for the end of a fault
 	patience   time.Duration // for callers to be back, when it gets quiet
 	lingers    time.Duration // what a closed client may leave, such as connections that the paths still have
+	served     int64         // how many calls, at least, are served between the first quiet moment and the last
 }
 
 var usual = pace{

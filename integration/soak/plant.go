@@ -25,19 +25,26 @@ func Plants() []string {
 	return []string{plantOld, plantInversion, plantError, plantBudget, plantStuck, plantRoutine, plantHeap}
 }
 
-// plantEvery is in how many calls of a client something wrong happens.
+// plantEvery is in how many calls something wrong happens.
 const plantEvery = 200
 
 // planted is a client that does something wrong now and then.
 type planted struct {
 	tso.Client
+	*garden
+
+	futures atomic.Int64
+	later   atomic.Pointer[tso.TSFuture]
+}
+
+// garden is what the clients of a run share: calls count, however few a client lives for.
+type garden struct {
 	what []string
 	left chan struct{} // what goroutines that are left behind wait for
 
-	calls, futures atomic.Int64
-	kept           atomic.Pointer[[2]int64]
-	later          atomic.Pointer[tso.TSFuture]
-	hoard          atomic.Pointer[hoard]
+	calls atomic.Int64
+	kept  atomic.Pointer[[2]int64]
+	hoard atomic.Pointer[hoard]
 }
 
 // hoard is memory that is left behind.
@@ -52,8 +59,8 @@ func plant(what []string) (wrap func(tso.Client) tso.Client, end func()) {
 	if len(what) == 0 {
 		return func(c tso.Client) tso.Client { return c }, func() {}
 	}
-	left := make(chan struct{})
-	return func(c tso.Client) tso.Client { return &planted{Client: c, what: what, left: left} }, func() { close(left) }
+	g := &garden{what: what, left: make(chan struct{})}
+	return func(c tso.Client) tso.Client { return &planted{Client: c, garden: g} }, func() { close(g.left) }
 }
 
 func (p *planted) GetTS(ctx context.Context) (physical, logical int64, err error) {

@@ -110,6 +110,7 @@ func (r *run) faults(ctx context.Context) error {
 	if wait(limited, r.cfg.pace.warmUp) {
 		r.quiet()
 	}
+	before := r.served()
 	quietAt := time.Now()
 	for wait(limited, between(r.nemesis.rng, r.cfg.Calm/2, r.cfg.Calm*3/2)) {
 		// A fault that has begun is seen to its end, unless the user has lost patience.
@@ -124,11 +125,16 @@ func (r *run) faults(ctx context.Context) error {
 			quietAt = time.Now()
 		}
 	}
+	for r.served() < before+r.cfg.pace.served && wait(ctx, 10*time.Millisecond) {
+	}
 	if ctx.Err() == nil {
 		r.quiet()
 	}
 	return nil
 }
+
+// served returns how many calls have been served.
+func (r *run) served() int64 { return r.ledger.outcomes[served].Load() }
 
 // awaitCallers waits until all callers have ended, whose clients are closed.
 func (r *run) awaitCallers(callers *sync.WaitGroup) {
