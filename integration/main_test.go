@@ -51,14 +51,14 @@ func (s *shared) start() (*pdcluster.Cluster, error) {
 	return s.cluster, s.err
 }
 
-// use returns the cluster, and shows the members' logs if t fails.
+// use returns the cluster, and names a file with the members' logs if t fails.
 func (s *shared) use(t *testing.T) *pdcluster.Cluster {
 	t.Helper()
 	cluster, err := s.start()
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("ends of the members' logs:\n%s", cluster.Logs())
+			t.Log(cluster.SaveLogs())
 		}
 	})
 	return cluster

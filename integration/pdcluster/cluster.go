@@ -24,6 +24,9 @@ const (
 	startAttempts = 3
 )
 
+// errPortTaken is why a member does not start when a foreign program has its port.
+var errPortTaken = errors.New("a port is taken")
+
 // Cluster is a running cluster. Its methods may be called from any goroutine.
 type Cluster struct {
 	// TLS is what a client needs to connect; nil unless Config.TLS was set.
@@ -45,7 +48,7 @@ type Cluster struct {
 // Start runs a cluster and waits until it serves: every member answers, and so
 // does a request for a timestamp, with Local TSO in every dc-location. The
 // processes outlive ctx, which only bounds the start; stop them with
-// [Cluster.Close]. The error of a failed start carries the ends of the logs.
+// [Cluster.Close]. The error of a failed start names a file with the logs.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -57,7 +60,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		c, err := start(ctx, cfg, binary)
-		if err == nil || attempt == startAttempts || !strings.Contains(err.Error(), "address already in use") {
+		if err == nil || attempt == startAttempts || !errors.Is(err, errPortTaken) {
 			return c, err
 		}
 	}
@@ -93,7 +96,10 @@ func (c *Cluster) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := poll(ctx, c.serving); err != nil {
-		return fmt.Errorf("pdcluster: start: %w\n%s", err, c.Logs())
+		if c.logged("address already in use") {
+			err = fmt.Errorf("%w: %w", errPortTaken, err)
+		}
+		return fmt.Errorf("pdcluster: start: %w (%s)", err, c.SaveLogs())
 	}
 	return nil
 }
@@ -291,13 +297,4 @@ func (c *Cluster) RestartAll(ctx context.Context) error {
 	}
 	_, err := c.WaitLeader(ctx)
 	return err
-}
-
-// Logs returns the ends of all members' logs.
-func (c *Cluster) Logs() string {
-	var b strings.Builder
-	for _, m := range c.Members() {
-		b.WriteString(m.logs())
-	}
-	return b.String()
 }

@@ -193,9 +193,3 @@ func (m *Member) exitReason() string {
 func (m *Member) outputPath() string {
 	return filepath.Join(m.dir, "output.log")
 }
-
-// logs returns the ends of what the member wrote.
-func (m *Member) logs() string {
-	return fmt.Sprintf("--- %s\n%s--- %s\n%s",
-		m.LogPath, tail(m.LogPath), m.outputPath(), tail(m.outputPath()))
-}

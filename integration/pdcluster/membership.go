@@ -28,7 +28,7 @@ func (c *Cluster) Join(ctx context.Context) (*Member, error) {
 		return m.serving(ctx)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("pdcluster: %s does not join: %w\n%s", m.Name, err, m.logs())
+		return nil, fmt.Errorf("pdcluster: %s does not join: %w (%s)", m.Name, err, c.SaveLogs())
 	}
 	return m, nil
 }

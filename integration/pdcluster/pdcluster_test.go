@@ -165,14 +165,21 @@ func TestCluster_CloseLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoLeader)
 }
 
-func TestStart_FailureShowsTheLog(t *testing.T) {
+func TestStart_FailureNamesAFileWithTheLogs(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Start(t.Context(), Config{
 		Dir:                 dir,
 		AdvertiseClientURLs: func([]string) ([]string, error) { return []string{"not a url"}, nil },
 	})
 	require.ErrorContains(t, err, "is not running: exit status")
-	require.ErrorContains(t, err, "--advertise-client-urls")
+	_, name, found := strings.Cut(err.Error(), "the members' logs are in ")
+	require.True(t, found, err)
+	name, _, _ = strings.Cut(name, ")")
+	defer os.Remove(name)
+	logs, readErr := os.ReadFile(name)
+	require.NoError(t, readErr)
+	require.Contains(t, string(logs), "--advertise-client-urls")
+	require.Less(t, len(err.Error()), 500, "the logs themselves are not in it")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)

@@ -3,7 +3,7 @@ package pdcluster
 import "testing"
 
 // StartT is [Start] for a test or benchmark: it fails tb if the cluster does not
-// start, closes the cluster at the end, and shows the ends of the members' logs
+// start, closes the cluster at the end, and names a file with the members' logs
 // if tb failed.
 func StartT(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
@@ -13,7 +13,7 @@ func StartT(tb testing.TB, cfg Config) *Cluster {
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
-			tb.Logf("ends of the members' logs:\n%s", c.Logs())
+			tb.Log(c.SaveLogs())
 		}
 		if err := c.Close(); err != nil {
 			tb.Errorf("%v", err)

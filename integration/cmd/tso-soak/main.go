@@ -92,7 +92,7 @@ func measure(ctx context.Context, cfg soak.Config, log string) (verdict *soak.Ve
 	}
 	verdict, err = soak.Run(ctx, cfg)
 	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, cfg.Cluster.Logs())
+		err = fmt.Errorf("%w (%s)", err, cfg.Cluster.SaveLogs())
 	}
 	return verdict, errors.Join(err, cfg.Cluster.Close())
 }
