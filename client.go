@@ -80,6 +80,7 @@ type client struct {
 	buffers *bytebufferpool.Pool
 	stats   counters
 	pace    pacer
+	unknown unknownLists
 	began   time.Time // of the clock that pace goes by
 	load    yieldconn.Load
 	reads   yieldconn.Counts
@@ -175,6 +176,7 @@ func (c *client) build(cfg *config) {
 		requests:    newRequestPool(),
 		batches:     &sync.Pool{New: newBatch},
 		pace:        &c.pace,
+		unknown:     &c.unknown,
 		stats:       &c.stats,
 		log:         cfg.log,
 		fallback:    cfg.fallback,
@@ -253,7 +255,7 @@ func (c *client) lane(dc string) *lane {
 }
 
 // laneSlow begins a lane, which finds out by itself whether PD knows the
-// dc-location. One caller builds it: a ring is a megabyte.
+// dc-location.
 func (c *client) laneSlow(dc string) *lane {
 	c.lanesLock.Lock()
 	defer c.lanesLock.Unlock()

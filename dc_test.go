@@ -195,6 +195,7 @@ func TestCloseRacesNewDCs(t *testing.T) {
 func TestListWithoutTheDCKeepsItsStream(t *testing.T) {
 	s := tsotest.New(t, tsotest.WithMembers(3), tsotest.WithDCs("dc-1"))
 	c := newTestClient(t, s)
+	requireGetTS(t, c)
 	_, _, err := c.GetLocalTS(t.Context(), "dc-1")
 	require.NoError(t, err)
 	streams := c.Stats().Streams

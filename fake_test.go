@@ -167,6 +167,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 		requests:  newRequestPool(),
 		batches:   &sync.Pool{New: newBatch},
 		pace:      &pacer{},
+		unknown:   &unknownLists{},
 		stats:     &counters{},
 		log:       zap.NewNop(),
 		timeout:   defaultTimeout,

@@ -55,13 +55,14 @@ type laneEnv struct {
 	requests *requestPool
 	batches  *sync.Pool // of *requestBatch
 	pace     *pacer
+	unknown  *unknownLists
 	stats    *counters
 	log      *zap.Logger
 	fallback func(FallbackEvent) // may be nil
 
 	timeout  time.Duration // of an RPC
 	budget   time.Duration // of a request
-	capacity int           // of the ring
+	capacity int           // of the ring, when it has grown
 	grace    time.Duration // see removalGrace
 	// forwarding lets requests go through other members where the one that
 	// serves them cannot be reached.
@@ -219,17 +220,23 @@ type receiveSide struct {
 	// last had, and served is set once there has been one.
 	missing int64
 	served  bool
+	// beside are the goroutines that keep to the run goroutine, once there are any.
+	beside sync.WaitGroup
 }
 
 // noFlight is the current flight of a lane that has ended. It is never full, so
 // that every push finds its way to the seat, where the requests are failed.
 var noFlight = newFlight(&attempt{})
 
+// firstRing is the capacity of a ring until it is full for the first time: a few callers, or
+// a name that PD does not know, do not need a megabyte.
+const firstRing = 128
+
 func newLane(dc string, env *laneEnv) *lane {
 	l := &lane{
 		dc:   dc,
 		env:  env,
-		ring: ring.New[*request](env.capacity),
+		ring: ring.New[*request](min(firstRing, env.capacity)),
 		tick: tickOf(env.budget),
 		poke: make(chan struct{}, 1),
 		asks: shareOf(dc),

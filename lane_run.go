@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -54,16 +53,12 @@ const (
 // run serves the lane until it is closed.
 func (l *lane) run() {
 	ctx := l.ctx
-	var beside sync.WaitGroup
-	defer l.wind(&beside)
+	defer l.wind()
 	defer l.outlive()()
-	beside.Go(l.attend)
-	beside.Go(l.watch)
+	l.beside.Go(l.attend)
 	if l.dc == globalDC {
-		beside.Go(l.widen)
-	}
-	if l.env.forwarding {
-		beside.Go(l.patrol)
+		l.beside.Go(l.widen)
+		l.startBeside()
 	}
 	for ctx.Err() == nil {
 		err := l.connectAndReceive(ctx)
@@ -77,8 +72,8 @@ func (l *lane) run() {
 }
 
 // wind ends what the run goroutine has begun, when the lane is closed.
-func (l *lane) wind(beside *sync.WaitGroup) {
-	beside.Wait()
+func (l *lane) wind() {
+	l.beside.Wait()
 	if a := l.takeProved(); a != nil {
 		a.drop(ErrClosed)
 	}
@@ -89,10 +84,22 @@ func (l *lane) wind(beside *sync.WaitGroup) {
 	l.lingerTimer.Stop()
 }
 
+// startBeside starts what looks for other streams. The lane of a dc-location has no use for
+// it before there is a member to go to.
+func (l *lane) startBeside() {
+	l.beside.Go(l.watch)
+	if l.env.forwarding {
+		l.beside.Go(l.patrol)
+	}
+}
+
 // connectAndReceive is the life of one stream.
 func (l *lane) connectAndReceive(ctx context.Context) error {
 	if l.env.target(l.dc) == "" && len(l.proved) == 0 {
 		return l.awaitTarget(ctx)
+	}
+	if l.unserved() {
+		l.startBeside()
 	}
 	l.served, l.missing = true, 0
 	a, err := l.connect(ctx)
@@ -295,6 +302,9 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 	case l.badAnswers >= maxBadAnswers:
 		l.fail(err)
 		l.env.refresh()
+	case l.unserved():
+		// Nobody has said yet that there is such a dc-location: it is asked for in
+		// awaitTarget, and nowhere else.
 	default:
 		l.env.refresh()
 		l.suspectFor(class, err)
@@ -346,7 +356,7 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 	if len(l.proved) > 0 {
 		return errCutOver
 	}
-	err := l.env.refreshWait(waiting)
+	err := l.awaitList(waiting)
 	switch {
 	case len(l.proved) > 0:
 		return errCutOver
@@ -370,6 +380,14 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 		return fmt.Errorf("dc-location %q: %w", l.dc, errNotServed)
 	}
 	return fmt.Errorf("%w: PD has no allocator for %q; is Local TSO on, and does a member have this zone label?", ErrUnknownDCLocation, l.dc)
+}
+
+// awaitList returns once news of the members have come, or with the reason why not.
+func (l *lane) awaitList(ctx context.Context) error {
+	if l.unserved() {
+		return l.env.unknown.await(ctx, l.env.now, l.env.refreshWait)
+	}
+	return l.env.refreshWait(ctx)
 }
 
 // membersChanged moves the lane if another member serves it now. Any goroutine

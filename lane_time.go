@@ -90,8 +90,12 @@ func (l *lane) oversee() {
 	}
 }
 
-// sweep looks at the budgets of the requests in flight and queued. In the send seat.
+// sweep looks at the budgets of the requests in flight and queued, and has the ring grow
+// if somebody has found it full. In the send seat.
 func (l *lane) sweep(f *flight) {
+	if l.room.waiting.Load() > 0 && l.ring.Grow(l.env.capacity) {
+		l.room.open()
+	}
 	now := l.clock.Load()
 	if f != nil {
 		l.sweepFlight(f, now)
@@ -101,7 +105,7 @@ func (l *lane) sweep(f *flight) {
 	// for; those behind them are younger. A quarter of the budget makes few
 	// batches of them.
 	if now-l.moved > int64(l.env.budget/4) {
-		for l.waiting < l.ring.Cap() && l.ring.Len() > 0 && l.cut() {
+		for l.waiting < l.env.capacity && l.ring.Len() > 0 && l.cut() {
 		}
 	}
 	l.sweepQueue(now)
@@ -223,14 +227,16 @@ func (l *lane) onLinger() {
 func (l *lane) pushSlow(ctx context.Context, r *request) error {
 	budget := time.NewTimer(l.env.budget)
 	defer budget.Stop()
-	l.env.stats.ringFull.Add(1)
 	l.room.waiting.Add(1)
 	defer l.room.waiting.Add(-1)
-	for {
+	for first := true; ; first = false {
 		gate := l.room.gate()
-		l.look()
+		l.makeRoom()
 		if l.ring.TryPush(r) {
 			return nil
+		}
+		if first {
+			l.env.stats.ringFull.Add(1)
 		}
 		select {
 		case <-gate:
@@ -241,6 +247,16 @@ func (l *lane) pushSlow(ctx context.Context, r *request) error {
 			return l.spent()
 		}
 	}
+}
+
+// makeRoom sees to it that the ring grows, if it has not, or is sent from.
+func (l *lane) makeRoom() {
+	if l.ring.Cap() < l.env.capacity {
+		l.sweepDue.Store(true)
+		l.takeSeat()
+		return
+	}
+	l.look()
 }
 
 // roomGate wakes the callers that wait for room in a ring. A caller announces

@@ -16,14 +16,11 @@ import (
 // some arm64 and ppc64 parts have lines of 128 bytes.
 const lineSize = 128
 
-// noSlots only lends its size: a slice's header, on 32 and 64 bits.
-var noSlots []struct{}
-
 // MPSC is a bounded first-in, first-out queue for many producers and one
 // consumer at a time.
 //
 // TryPush and Len may be called by any number of goroutines. Drain may be
-// called by one goroutine at a time: the consumer is a role, not a goroutine,
+// called by one goroutine at a time, and so may Grow: the consumer is a role, not a goroutine,
 // and moves between them as long as the calls are ordered by something that
 // synchronizes (the lane's send seat, a compare-and-swap word, is that).
 //
@@ -55,12 +52,11 @@ var noSlots []struct{}
 type MPSC[T any] struct {
 	// | line | fields      | written by                    | read by           |
 	// |------|-------------|-------------------------------|-------------------|
-	// | 0    | slots, mask | nobody after New              | all               |
+	// | 0    | table       | the consumer, once (Grow)     | all               |
 	// | 1    | tail        | producers, by compare-and-swap | producers, Len    |
 	// | 2    | head        | the consumer, once a sweep    | all               |
-	slots []slot[T]
-	mask  uint64
-	_     [lineSize - unsafe.Sizeof(noSlots) - 8]byte
+	table atomic.Pointer[table[T]]
+	_     [lineSize - unsafe.Sizeof(uintptr(0))]byte
 
 	// tail is the position that the next producer claims.
 	tail atomic.Uint64
@@ -73,6 +69,23 @@ type MPSC[T any] struct {
 	// per value more, and a value takes 1.3x to 1.5x the time.
 	head atomic.Uint64
 	_    [lineSize - 8]byte
+}
+
+// table is the places of the ring, for the positions from the first on. A ring that has
+// grown keeps those before it in the table before. Nothing in it changes but the slots.
+type table[T any] struct {
+	slots []slot[T]
+	mask  uint64
+	first uint64
+	old   *table[T]
+}
+
+// at returns the slot of position p, which is not before head.
+func (t *table[T]) at(p uint64) *slot[T] {
+	if int64(p-t.first) < 0 {
+		t = t.old
+	}
+	return &t.slots[p&t.mask]
 }
 
 // slot is one place in the ring. At position p (p counts pushes, the place is p
@@ -92,7 +105,8 @@ type slot[T any] struct {
 }
 
 // New returns an empty ring for at least capacity values: the next power of
-// two, and not less than two. It allocates the slots here and nothing later.
+// two, and not less than two. It allocates the slots here, and nothing later but for
+// Grow.
 func New[T any](capacity int) *MPSC[T] {
 	return newAt[T](capacity, 0)
 }
@@ -100,21 +114,42 @@ func New[T any](capacity int) *MPSC[T] {
 // newAt is New with the first position given, so that tests can begin next to
 // the wrap-around of the positions.
 func newAt[T any](capacity int, start uint64) *MPSC[T] {
-	size := uint64(2)
-	for size < uint64(max(capacity, 0)) {
-		size *= 2
-	}
-	r := &MPSC[T]{slots: make([]slot[T], size), mask: size - 1}
-	for i := range size {
-		r.slots[(start+i)&r.mask].turn.Store(start + i)
-	}
+	r := &MPSC[T]{}
+	r.table.Store(newTable[T](capacity, start))
 	r.tail.Store(start)
 	r.head.Store(start)
 	return r
 }
 
+func newTable[T any](capacity int, first uint64) *table[T] {
+	size := uint64(2)
+	for size < uint64(max(capacity, 0)) {
+		size *= 2
+	}
+	t := &table[T]{slots: make([]slot[T], size), mask: size - 1, first: first}
+	for i := range size {
+		t.at(first + i).turn.Store(first + i) // of nobody's lap
+	}
+	return t
+}
+
+// Grow makes room for at least capacity values, and reports false if there is that
+// already, or the ring has grown before. One goroutine at a time may call it or Drain.
+func (r *MPSC[T]) Grow(capacity int) bool {
+	t := r.table.Load()
+	if capacity <= len(t.slots) || t.old != nil {
+		return false
+	}
+	// Until the head moves, which only the consumer does, no producer can claim a
+	// position from this one on by the old table's measure: these are the new one's.
+	larger := newTable[T](capacity, r.head.Load()+uint64(len(t.slots)))
+	larger.old = t
+	r.table.Store(larger) // pairs with the Load in TryPush
+	return true
+}
+
 // Cap returns the number of values that fit.
-func (r *MPSC[T]) Cap() int { return len(r.slots) }
+func (r *MPSC[T]) Cap() int { return len(r.table.Load().slots) }
 
 // Len returns the number of claimed places: values that Drain can take, and
 // values that a producer is about to publish. Beside concurrent calls it is a
@@ -140,12 +175,16 @@ func (r *MPSC[T]) TryPush(v T) bool {
 		//
 		// Pairs with the Store in Drain: the value of a lap ago is out.
 		pos := r.tail.Load()
-		if int64(pos-r.head.Load()) > int64(r.mask) {
+		head := r.head.Load()
+		// head before the table: if the table is one that has been replaced since,
+		// so is the head, and by that measure pos is one of this table's. See Grow.
+		t := r.table.Load()
+		if int64(pos-head) > int64(t.mask) {
 			return false
 		}
 		// Winning this swap makes the slot ours until the store below.
 		if r.tail.CompareAndSwap(pos, pos+1) {
-			s := &r.slots[pos&r.mask]
+			s := t.at(pos)
 			s.val = v
 			// Publishes val; pairs with the Load in Drain.
 			s.turn.Store(pos + 1)
@@ -159,10 +198,10 @@ func (r *MPSC[T]) TryPush(v T) bool {
 // does not allocate. One goroutine at a time may call it.
 func (r *MPSC[T]) Drain(dst []T) int {
 	var zero T
-	head := r.head.Load()
+	t, head := r.table.Load(), r.head.Load()
 	n := 0
 	for n < len(dst) {
-		s := &r.slots[head&r.mask]
+		s := t.at(head)
 		// Pairs with the Store in TryPush: val is complete if the turn
 		// says that it is there.
 		if s.turn.Load() != head+1 {

@@ -23,9 +23,9 @@ func TestNewRoundsCapacityUpToAPowerOfTwo(t *testing.T) {
 // consumer invalidate each other's caches with every operation.
 func TestLayoutKeepsTheSidesApart(t *testing.T) {
 	var r MPSC[*int]
-	require.Equal(t, uintptr(0), unsafe.Offsetof(r.slots))
+	require.Equal(t, uintptr(0), unsafe.Offsetof(r.table))
 	tail, head := unsafe.Offsetof(r.tail), unsafe.Offsetof(r.head)
-	require.Equal(t, uintptr(lineSize), tail, "mask and slots fill exactly the first pair of lines")
+	require.Equal(t, uintptr(lineSize), tail, "the table has the first pair of lines for itself")
 	require.Equal(t, uintptr(lineSize), head-tail)
 	require.Equal(t, uintptr(lineSize), unsafe.Sizeof(r)-head)
 }
@@ -53,8 +53,8 @@ func TestDrainForgetsTheValue(t *testing.T) {
 	require.True(t, r.TryPush(new(int)))
 	var dst [1]*int
 	require.Equal(t, 1, r.Drain(dst[:]))
-	for i := range r.slots {
-		require.Nil(t, r.slots[i].val)
+	for i := range uint64(2) {
+		require.Nil(t, r.table.Load().at(i).val)
 	}
 }
 
@@ -71,8 +71,9 @@ func TestDrainStopsAtAGap(t *testing.T) {
 	require.Equal(t, 1, dst[0])
 	require.Equal(t, 2, r.Len(), "the claimed place counts, so that its consumer is looked for")
 	require.Zero(t, r.Drain(dst[:]))
-	r.slots[gap&r.mask].val = 2 // and runs again
-	r.slots[gap&r.mask].turn.Store(gap + 1)
+	s := r.table.Load().at(gap) // and runs again
+	s.val = 2
+	s.turn.Store(gap + 1)
 	require.Equal(t, 2, r.Drain(dst[:]))
 	require.Equal(t, []int{2, 3}, dst[:2])
 }
@@ -86,7 +87,7 @@ func TestRingAgreesWithASlice(t *testing.T) {
 		capacity := rapid.IntRange(1, 20).Draw(t, "capacity")
 		r := newAt[int](capacity, rapid.SampledFrom(starts).Draw(t, "start"))
 		var model []int
-		next := 0
+		next, grown := 0, false
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) {
 				ok := r.TryPush(next)
@@ -111,6 +112,18 @@ func TestRingAgreesWithASlice(t *testing.T) {
 				}
 				model = model[n:]
 			},
+			"grow": func(t *rapid.T) {
+				capacity, before := rapid.IntRange(1, 70).Draw(t, "larger"), r.Cap()
+				switch ok := r.Grow(capacity); {
+				case ok != (capacity > before && !grown):
+					t.Fatalf("from %d to %d: %v", before, capacity, ok)
+				case ok:
+					grown = true
+					if r.Cap() < capacity {
+						t.Fatalf("capacity %d, want %d", r.Cap(), capacity)
+					}
+				}
+			},
 			"": func(t *rapid.T) {
 				if r.Len() != len(model) {
 					t.Fatalf("length %d, want %d", r.Len(), len(model))
@@ -128,15 +141,27 @@ func TestEachValueOnceInItsProducersOrder(t *testing.T) {
 		for _, start := range starts {
 			t.Run(fmt.Sprintf("procs=%d/start=%#x", procs, start), func(t *testing.T) {
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-				hammer(t, start)
+				hammer(t, newAt[uint64](64, start), 4000, math.MaxInt64)
 			})
 		}
 	}
 }
 
-func hammer(t *testing.T, start uint64) {
-	const producers, each = 8, 4000
-	r := newAt[uint64](64, start)
+// The consumer's role grows the ring in the middle of all pushes.
+func TestEachValueOnceWhileTheRingGrows(t *testing.T) {
+	for _, procs := range []int{1, 2, 8} {
+		for _, start := range starts {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+			for after := range int64(100) {
+				hammer(t, newAt[uint64](4, start), 100, 7*after)
+			}
+		}
+	}
+}
+
+// hammer has the ring grow when so many values have been taken.
+func hammer(t *testing.T, r *MPSC[uint64], each uint64, growsAfter int64) {
+	const producers = 8
 	var (
 		seat     atomic.Bool
 		taken    atomic.Int64 // written by the consumer's role alone
@@ -162,7 +187,9 @@ func hammer(t *testing.T, start uint64) {
 				last[from] = seq
 				sum.Add(seq)
 			}
-			taken.Add(int64(n))
+			if taken.Add(int64(n)) >= growsAfter {
+				r.Grow(32)
+			}
 			seat.Store(false)
 			if n == 0 {
 				return // a gap: its producer looks again after publishing
@@ -187,8 +214,12 @@ func hammer(t *testing.T, start uint64) {
 	wg.Wait()
 	consume(producers)
 	require.EqualValues(t, producers*each, taken.Load())
-	require.EqualValues(t, producers*(each*(each+1)/2), sum.Load())
+	require.Equal(t, producers*(each*(each+1)/2), sum.Load())
 	require.Zero(t, r.Len())
+	if growsAfter < math.MaxInt64 {
+		require.Equal(t, 32, r.Cap())
+		return
+	}
 	require.NotZero(t, fulls.Load(), "the ring was never full: the test has lost its edge")
 	require.Greater(t, handOver.Load(), int64(producers/2), "the consumer's role never moved")
 }
