@@ -33,6 +33,11 @@ TRIES ?= 1
 CALLS ?= 1000000
 export PD DC CALLERS DURATION
 
+# What runs tests says first what it does and about how long that takes on two cores (no
+# commas in that), and then, while it has nothing to show, how far it is.
+SAY = @echo "== $(1)"
+SHOW := $(CURDIR)/.bin/progress
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -49,25 +54,32 @@ test: vet test-library $(TEST_386) test-simulate test-alloc test-beside test-nes
 # go.mod which Go the library promises to build with.
 .PHONY: vet
 vet:
+	$(call SAY,vet of all modules: 1 minute (4 at first))
 	go vet ./...
 	go vet -tags tsoinvariants .
 	GOARCH=386 go vet ./...
-	for m in $(NESTED); do (cd $$m && go vet ./...); done
+	for m in $(NESTED); do echo "$$m"; (cd $$m && go vet ./...); done
+
+$(SHOW): internal/cmd/progress/main.go internal/cmd/progress/report.go
+	go build -o $@ ./internal/cmd/progress
 
 .PHONY: test-library
-test-library: ## Test the library alone, with the race detector
-	go test -race -shuffle=on -timeout 5m ./...
-	go test -race -tags tsoinvariants -timeout 3m -run 'Wait|Stress|Reverse' .
+test-library: $(SHOW) ## Test the library alone, with the race detector
+	$(call SAY,the library with the race detector: 5 minutes)
+	go test -json -race -shuffle=on -timeout 5m ./... | $(SHOW)
+	go test -json -race -tags tsoinvariants -timeout 3m -run 'Wait|Stress|Reverse' . | $(SHOW)
 
 # There is no race detector for 32 bits.
 .PHONY: test-386
-test-386: ## Test the library alone, compiled for a 32-bit processor
-	GOARCH=386 go test -timeout 5m ./...
+test-386: $(SHOW) ## Test the library alone, compiled for a 32-bit processor
+	$(call SAY,the library on 386: 2 minutes)
+	GOARCH=386 go test -json -timeout 5m ./... | $(SHOW)
 
 # The race detector allocates, so these run without it.
 .PHONY: test-alloc
-test-alloc: ## Check that calls allocate nothing
-	go test -count=1 -run 'Allocate|Allocs|Allocation|PileUp' . ./ring ./batch ./internal/...
+test-alloc: $(SHOW) ## Check that calls allocate nothing
+	$(call SAY,allocations: half a minute)
+	go test -json -count=1 -run 'Allocate|Allocs|Allocation|PileUp' . ./ring ./batch ./internal/... | $(SHOW)
 
 .PHONY: inline
 inline: ## Check that the compiler inlines the hot functions
@@ -78,20 +90,24 @@ contention: ## Show which locks 512 callers wait for: none of them ours
 	go test -count=1 -v -run Contention .
 
 .PHONY: test-nested
-test-nested: ## Test the load generator, and the library against real PD processes
-	cd bench && go test -race -timeout 5m ./...
-	cd integration && go test -race -timeout 10m -p 1 ./...
+test-nested: $(SHOW) ## Test the load generator, and the library against real PD processes
+	$(call SAY,the load generator: 1 minute (PD is built before it: 2 at first))
+	cd bench && go test -json -race -timeout 5m ./... | $(SHOW)
+	$(call SAY,the library against real PD processes: 6 minutes)
+	cd integration && go test -json -race -timeout 10m -p 1 ./... | $(SHOW)
 
 # Without the race detector, with which client-go takes minutes to build.
 .PHONY: test-beside
-test-beside: ## Test that programs can use this client beside client-go, of two eras
-	for m in $(BESIDE); do (cd $$m && go test -count=1 ./...); done
+test-beside: $(SHOW) ## Test that programs can use this client beside client-go, of two eras
+	$(call SAY,beside client-go: 10 seconds (2 minutes at first))
+	for m in $(BESIDE); do (cd $$m && go test -json -count=1 ./... | $(SHOW)); done
 
 # Without the race detector: it makes a seed ten times as long, and TestSimulate in
 # test-library runs some with it.
 .PHONY: test-simulate
-test-simulate: ## Run the simulation of faults in fake time with 2000 seeds
-	go test -count=1 -timeout 10m -run '^TestSimulate$$' . -simulate.seeds 2000
+test-simulate: $(SHOW) ## Run the simulation of faults in fake time with 2000 seeds
+	$(call SAY,the simulation: 3 minutes)
+	go test -json -count=1 -timeout 10m -run '^TestSimulate$$' . -simulate.seeds 2000 | $(SHOW)
 
 .PHONY: simulate
 simulate: ## Run the simulation with SEEDS=10000 START=1, or SEED=n TRIES=1 to replay one that failed
