@@ -23,6 +23,7 @@ DURATION ?=
 FUZZTIME ?= 30s
 COUNT ?= 5
 ONLY ?=
+RESULTS ?=
 ROUNDS ?= 5
 SLICE ?= 1s
 BENCH ?= .
@@ -159,8 +160,8 @@ bench-parts: ## Benchmark the ring and the wheel beside what the standard librar
 	go test -run '^$$' -bench . ./ring ./internal/wheel
 
 .PHONY: faults
-faults: ## Break real PD clusters, with PD's own client beside ours, and keep the table: ONLY='frozen,reset'
-	cd integration && go run ./cmd/tso-faults --results results --only '$(ONLY)'
+faults: ## Break real PD clusters, with PD's own client beside ours: ONLY='frozen,reset', and RESULTS=integration/results keeps the table
+	cd integration && go run ./cmd/tso-faults --only '$(ONLY)' $(if $(RESULTS),--results '$(abspath $(RESULTS))')
 
 .PHONY: lint
 lint: .bin/golangci-lint ## Run the analysers

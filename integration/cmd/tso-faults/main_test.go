@@ -70,4 +70,10 @@ func TestReport_IsKept(t *testing.T) {
 		require.Contains(t, string(kept), want)
 	}
 	require.Contains(t, r.text(), row.Name)
+
+	t.Chdir(t.TempDir())
+	require.NoError(t, r.save(""), "nobody has asked for a file")
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
