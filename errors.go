@@ -104,4 +104,11 @@ func (e *budgetError) Timeout() bool   { return true }
 func (e *budgetError) Temporary() bool { return true }
 
 // errNilContext is returned by calls without a context.
-var errNilContext = fmt.Errorf("%w: the context is nil, use context.Background()", ErrInvalidArgument)
+var errNilContext = fmt.Errorf("%w: the context is nil; pass that of your caller, or context.Background(), "+
+	"with which a call ends after the request budget (WithRequestBudget)", ErrInvalidArgument)
+
+// badResponse makes an error of an answer of the member at url that no PD should give.
+func badResponse(url string, err error) error {
+	return fmt.Errorf("%w: %s: %w; see whether a PD is there (\"curl %s/pd/api/v1/version\"), or something else "+
+		"that the address leads to, and what its log says", ErrBadResponse, url, err, url)
+}

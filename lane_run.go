@@ -258,7 +258,7 @@ func (l *lane) bad(f *flight, err error) error {
 		return fmt.Errorf("%s: %w", f.url, err)
 	}
 	l.badAnswers++
-	return fmt.Errorf("%w: %s: %w", ErrBadResponse, f.url, err)
+	return badResponse(f.url, err)
 }
 
 // fellBack makes an error of a grant that is not above what was granted before.

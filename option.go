@@ -135,7 +135,10 @@ type FallbackEvent struct {
 
 // err makes an error of the event.
 func (e FallbackEvent) err() error {
-	return fmt.Errorf("%w: %s granted %d after %d for dc-location %q", ErrTimestampFallback, e.URL, e.Granted, e.Highest, e.DCLocation)
+	return fmt.Errorf("%w: %s granted %d after %d for dc-location %q; the cluster has lost its state, or two members believe that they lead: "+
+		"see \"pd-ctl -u %s member leader show\", the same at the other members, and whether PD was restored from older data "+
+		"(\"pd-ctl tso %d\" tells the time of a timestamp); calls succeed again when PD grants larger ones",
+		ErrTimestampFallback, e.URL, e.Granted, e.Highest, e.DCLocation, e.URL, e.Granted)
 }
 
 func newConfig(opts []ClientOption) (*config, error) {
