@@ -75,6 +75,10 @@ func TestParseSeeds(t *testing.T) {
 	require.Equal(t, []string{"https://b:1", "https://a:1"}, seeds, "in order, each once")
 	require.Equal(t, 1, logs.Len(), "the one scheme that was changed is logged")
 
+	_, err = parseSeeds([]string{"https://a:1"}, false, zap.New(core))
+	require.NoError(t, err)
+	require.Equal(t, 1, logs.Len(), "dial options may bring TLS")
+
 	_, err = parseSeeds(nil, false, zap.NewNop())
 	require.ErrorIs(t, err, ErrInvalidAddress)
 	_, err = parseSeeds([]string{"a:1", ""}, false, zap.NewNop())

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,8 +17,10 @@ import (
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // TestContact_Refusals is the other half of rotation: whatever is read anew, a member must still prove who it is. And what can
@@ -64,7 +67,7 @@ func TestContact_Refusals(t *testing.T) {
 				f := startMember(t, c.server)
 				f.say(cluster(f.url))
 				began := time.Now()
-				m, err := New(t.Context(), Config{Seeds: []string{hostOf(f)}, Security: c.security})
+				m, err := New(t.Context(), Config{Seeds: []string{hostOf(f)}, Security: c.security, InitTimeout: soon})
 				if c.says == "" {
 					require.NoError(t, err)
 					m.Close()
@@ -74,7 +77,7 @@ func TestContact_Refusals(t *testing.T) {
 				require.ErrorIs(t, err, ErrUnavailable)
 				require.ErrorContains(t, err, c.says)
 				require.Zero(t, f.calls.Load(), "nothing may be said before the handshake")
-				require.Less(t, time.Since(began), 5*time.Second, "it is final")
+				require.Less(t, time.Since(began), soon, "it is final")
 			}
 		})
 	}
@@ -191,7 +194,7 @@ func TestContact_AnswersToPlainBytes(t *testing.T) {
 			_, _ = io.WriteString(conn, answer)
 			_, _ = io.Copy(io.Discard, conn)
 		})
-		_, err := New(t.Context(), Config{Seeds: []string{address}})
+		_, err := New(t.Context(), Config{Seeds: []string{address}, InitTimeout: soon})
 		require.ErrorIs(t, err, ErrSecurity, name)
 		require.ErrorContains(t, err, "the server speaks TLS", name)
 	}
@@ -256,6 +259,33 @@ func TestWatchedConn_IsASocket(t *testing.T) {
 	require.NoError(t, err)
 	_, err = newWatchedConn(&firstWords{}, nil).SyscallConn()
 	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+// What was in the way is not told any more once a connection has begun, or meets something else.
+func TestContacts_ForgetWhatIsOver(t *testing.T) {
+	unreachable := status.Error(codes.Unavailable, "nobody there")
+	for name, over := range map[string]func(*contact){
+		"a good beginning": func(c *contact) {
+			require.NoError(t, (&attempt{contact: c, ctx: t.Context()}).began([]byte("\x00\x00\x06\x04\x00")))
+		},
+		"another failure": func(c *contact) {
+			require.Error(t, (&attempt{contact: c, ctx: t.Context()}).failed(io.ErrNoProgress))
+		},
+		"nobody listens": func(c *contact) {
+			_, err := c.connect(t.Context(), "a:1")
+			require.Error(t, err)
+		},
+	} {
+		c := &contact{contacts: newContacts(Security{}, nil, ""), url: "http://a:1", dial: func(context.Context, string) (net.Conn, error) {
+			return nil, syscall.ECONNREFUSED
+		}}
+		c.note("http://a:1", asRefusal(errServerSpeaksTLS))
+		require.ErrorIs(t, c.explain("http://a:1", unreachable), ErrSecurity)
+		require.Equal(t, io.EOF, c.explain("http://a:1", io.EOF), "an answer is no failure to begin")
+		require.Equal(t, unreachable, c.explain("http://b:1", unreachable))
+		over(c)
+		require.Equal(t, unreachable, c.explain("http://a:1", unreachable), name)
+	}
 }
 
 // Lists that name ever new addresses take bounded memory.
