@@ -19,9 +19,11 @@ type attempt struct {
 	stream  tsoStream // nil while it is being opened
 
 	// Of a stream that has been tried out beside another one: when it brought an
-	// answer, its connection if that is not the one for all, and which member the
-	// list said to serve the dc-location at that time.
+	// answer, whether on a connection that was made for it, that connection if it is
+	// not the one for all, and which member the list said to serve the dc-location at
+	// that time.
 	proved int64
+	fresh  bool
 	conn   connection
 	listed string
 }

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tsoring/tso/batch"
-	"github.com/tsoring/tso/internal/pderr"
 	"github.com/tsoring/tso/internal/wire"
 )
 
@@ -273,78 +272,6 @@ func (l *lane) fellBack(f *flight, first uint64) error {
 	}
 	l.fallback = event.err()
 	return l.fallback
-}
-
-// react does what a failure asks for, and returns how long to wait before the
-// next stream.
-func (l *lane) react(ctx context.Context, err error) time.Duration {
-	moved := errors.Is(err, errMoved) || errors.Is(err, errCutOver)
-	if !moved && l.failures&(l.failures-1) == 0 { // the 1st, 2nd, 4th, 8th …
-		l.env.log.Info("no TSO stream",
-			zap.String("dc-location", l.dc), zap.Int("failures", l.failures), zap.Error(err))
-	}
-	if !errors.Is(err, ErrBadResponse) {
-		l.badAnswers = 0
-	}
-	switch class := pderr.Classify(err); {
-	case moved:
-		return 0
-	case errors.Is(err, ErrUnknownDCLocation):
-		// Forgotten first: whoever calls after a call has failed gets a
-		// lane that asks PD anew.
-		l.env.forget(l)
-		l.close(err)
-		return 0
-	case errors.Is(err, ErrClusterMismatch), class == pderr.ClusterMismatch:
-		l.checkCluster(ctx, err)
-	case class.Final():
-		l.fail(err)
-	case l.badAnswers >= maxBadAnswers:
-		l.fail(err)
-		l.env.refresh()
-	case l.unserved():
-		// Nobody has said yet that there is such a dc-location: it is asked for in
-		// awaitTarget, and nowhere else.
-	default:
-		l.env.refresh()
-		l.suspectFor(class, err)
-		if l.failures == 1 && class != pderr.NotLeader {
-			return 0
-		}
-		if l.suspicion.Load() != nil {
-			return runPause // who finds a stream, or a new leader, ends it
-		}
-	}
-	return l.backoff()
-}
-
-// suspectFor has the lane look for another stream if the failure says that there is a
-// better one.
-func (l *lane) suspectFor(class pderr.Class, err error) {
-	switch {
-	case class == pderr.NotLeader, errors.Is(err, errNotServed):
-		l.suspect(false)
-	case l.goesAround():
-		l.suspect(l.failures > 1)
-	case pderr.Unreachable(err) && (l.failures > 1 || l.forwards()):
-		l.suspect(true)
-	case pderr.Answered(err) && l.failures > 1:
-		l.suspect(false)
-	}
-}
-
-// checkCluster tells callers of a cluster mismatch if all members say so;
-// otherwise it may be one address that has changed hands.
-func (l *lane) checkCluster(ctx context.Context, cause error) {
-	if err := l.env.refreshWait(ctx); errors.Is(err, ErrClusterMismatch) {
-		l.fail(fmt.Errorf("%w; and %w", err, cause))
-	}
-}
-
-// fail lets the holder of the send seat fail everything that waits now.
-func (l *lane) fail(err error) {
-	l.surface.Store(&err)
-	l.takeSeat()
 }
 
 // awaitTarget asks for news of the members when none is known to serve the

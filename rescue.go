@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tsoring/tso/internal/pderr"
 	"github.com/tsoring/tso/internal/wire"
 )
 
@@ -164,12 +165,22 @@ func (l *lane) watch() {
 	}
 }
 
+// unserved is why somebody who could be connected to has given no timestamp.
+type unserved struct{ error }
+
+func (u unserved) Unwrap() error { return u.error }
+
+// fromStranger reports whether that is nothing that a member says.
+func (u unserved) fromStranger() bool {
+	return (pderr.FromPeer(u.error) || errors.Is(u.error, wire.ErrCluster)) && !pderr.OfPD(u.error)
+}
+
 // prove opens a stream and has it answer a request that nobody waits for. The stream
 // lives longer than ctx.
 func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 	l.env.stats.probes.Add(1)
 	life, cancel := context.WithCancelCause(l.ctx)
-	a := &attempt{route: t.route, listed: l.env.target(l.dc), cancel: cancel}
+	a := &attempt{route: t.route, listed: l.env.target(l.dc), cancel: cancel, fresh: t.fresh}
 	err := l.proveBy(ctx, a, func() (err error) {
 		if t.fresh {
 			a.stream, a.conn, err = l.env.fresh(life, l.dc, t.route)
@@ -179,7 +190,13 @@ func (l *lane) prove(ctx context.Context, t try) (*attempt, error) {
 		if err != nil {
 			return err
 		}
-		return l.roundTrip(a.stream)
+		if err = l.roundTrip(a.stream); err != nil {
+			if t.instead && pderr.Classify(err) == pderr.NotLeader {
+				a.keep() // It is a member's at least, and what is doubted may not be.
+			}
+			return unserved{err}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,9 @@
 package tso
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -34,32 +37,60 @@ type search struct {
 	began     int64
 	racing    sync.WaitGroup
 	won       chan *attempt
-	ended     chan try
+	ended     chan outcome
 	hanging   map[try]unended
 	found     bool
+
+	// target is the member that the list names, since a round; vain is how many new connections
+	// to it have led to somebody who gives no timestamps; near is what new connections that are
+	// tried live in, and ends when the list names another one.
+	target string
+	since  int
+	vain   int
+	near   context.Context
+	leave  context.CancelFunc
 }
 
-// unended are the tries of a kind that have not come to an end: how many, and when the
-// last of them begins.
+// unended are the tries of a kind that have not come to an end: how many, since when none
+// of them has, and when the last of them begins.
 type unended struct {
 	tries int
+	since int64
 	last  int64
+}
+
+// outcome is the end of a try that has not won.
+type outcome struct {
+	kind try
+	err  error // nil if it has not been made
+}
+
+// inVain reports whether a new connection to a member has led to somebody else.
+func (o outcome) inVain() bool {
+	var u unserved
+	return o.kind.fresh && o.kind.isDirect() && errors.As(o.err, &u) && u.fromStranger()
 }
 
 // before reports whether there are any, all of which had their turn before now.
 func (u unended) before(now int64) bool { return u.tries > 0 && u.last < now }
 
-// rescue tries all ways, again and again, until one of them answers or the suspicion
-// has ended.
-func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
+func newSearch(l *lane, s *suspicion) *search {
 	r := &search{
 		lane:      l,
 		suspicion: s,
 		won:       make(chan *attempt),
-		ended:     make(chan try),
+		ended:     make(chan outcome),
 		hanging:   make(map[try]unended),
 		began:     l.env.now(),
 	}
+	r.near, r.leave = context.WithCancel(s.ctx)
+	return r
+}
+
+// rescue tries all ways, again and again, until one of them answers or the suspicion
+// has ended.
+func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
+	r := newSearch(l, s)
 	defer r.racing.Wait()
 	defer s.cancel()
 	defer r.awaitTurn()()
@@ -111,17 +142,48 @@ func (r *search) look(round int) outlook {
 	default:
 	}
 	s := r.suspicion
+	r.follow(round)
 	unready, starting := r.lane.lastSaid()
 	return outlook{
 		round:    round,
+		named:    round - r.since,
+		news:     r.since > 0,
 		doubted:  s.doubts(),
 		around:   !s.route.isDirect(),
 		young:    r.lane.env.now()-r.began < int64(aroundAhead),
 		unready:  unready,
 		starting: starting,
+		vain:     r.vain > 0,
 		silent:   r.silent,
 		dialed:   r.dialed,
 	}
+}
+
+// follow takes account of whom the list names. New connections to somebody else are of no use
+// any more: lists that name another member each time would have many of them made.
+func (r *search) follow(round int) {
+	target := r.lane.env.target(r.lane.dc)
+	if target == r.target {
+		return
+	}
+	r.target, r.since, r.vain = target, round, 0
+	r.leave()
+	r.near, r.leave = context.WithCancel(r.suspicion.ctx)
+}
+
+// staleAhead is how long a member may take to answer on the connection that there is before
+// a new one is tried beside that.
+const staleAhead = 25 * time.Millisecond
+
+// stale reports whether the connection that there is to a member brings no answers.
+func (r *search) stale(member string) bool {
+	for _, asleep := range []bool{false, true} {
+		asked := r.hanging[try{route: direct(member), asleep: asleep}]
+		if asked.tries > 0 && r.lane.env.now()-asked.since > int64(staleAhead) {
+			return true
+		}
+	}
+	return false
 }
 
 // silent reports whether all questions to a member wait for an answer that it should have
@@ -142,18 +204,34 @@ func (r *search) dialed(member string) bool {
 func (r *search) begin(t try) {
 	now := r.lane.env.now()
 	others := r.hanging[t.kind()]
-	if now-others.last < int64(t.pauseBehind(others.tries)) {
+	pause := t.pauseBehind(others.tries)
+	switch {
+	case !t.fresh:
+	case t.isDirect():
+		pause = max(pause, vainPause(r.vain))
+	default:
+		pause = max(pause, 4*vainPause(r.vain)) // there are several
+	}
+	if now-others.last < int64(pause) {
 		return
 	}
 	wait, ok := r.lane.env.pace.reserveTry(now, t, &r.lane.asks)
 	if !ok {
 		return
 	}
-	r.hanging[t.kind()] = unended{tries: others.tries + 1, last: now + int64(wait)}
+	begins := now + int64(wait)
+	if others.tries == 0 {
+		others.since = begins
+	}
+	r.hanging[t.kind()] = unended{tries: others.tries + 1, since: others.since, last: begins}
+	ctx := r.suspicion.ctx
+	if t.fresh {
+		ctx = r.near
+	}
 	r.racing.Go(func() {
-		r.race(t, wait)
+		err := r.race(ctx, t, wait)
 		select {
-		case r.ended <- t.kind():
+		case r.ended <- outcome{kind: t.kind(), err: err}:
 		case <-r.suspicion.ctx.Done():
 		}
 	})
@@ -168,10 +246,14 @@ func (r *search) await(pause time.Duration) {
 	defer again.Stop()
 	for {
 		select {
-		case kind := <-r.ended:
-			others := r.hanging[kind]
+		case o := <-r.ended:
+			others := r.hanging[o.kind]
 			others.tries--
-			r.hanging[kind] = others
+			others.since = others.last
+			r.hanging[o.kind] = others
+			if o.inVain() {
+				r.vain++
+			}
 		case a := <-r.won:
 			r.win(a)
 		case <-again.C:
@@ -187,7 +269,8 @@ func (r *search) await(pause time.Duration) {
 	}
 }
 
-// askExpected asks who is likely to serve next. The member that the list names may be asked
+// askExpected asks who is likely to serve next, and whom the list names on a new connection
+// when the one that there is brings no answer. The member that the list names may be asked
 // on a new connection already, as it was down: one that has just started sleeps over a
 // question that comes too early, and answers the next one at once.
 func (r *search) askExpected() {
@@ -195,7 +278,11 @@ func (r *search) askExpected() {
 	if m := r.expected(); m != "" && m != r.suspicion.doubts() && l.env.reachable(m) {
 		r.begin(tryCandidate(m))
 	}
-	if target := l.env.target(l.dc); r.dialed(target) && l.env.reachable(target) {
+	target := l.env.target(l.dc)
+	if r.stale(target) {
+		r.begin(try{route: direct(target), fresh: true, instead: true})
+	}
+	if r.dialed(target) && l.env.reachable(target) {
 		r.begin(try{route: direct(target), likely: l.dc == globalDC})
 	}
 }
@@ -217,24 +304,34 @@ func (r *search) expected() string {
 }
 
 // race tries one way when its turn has come, and reports if it has brought an answer
-// before the search ends.
-func (r *search) race(t try, wait time.Duration) {
-	ctx := r.suspicion.ctx
+// before the search ends, or why it has not.
+func (r *search) race(ctx context.Context, t try, wait time.Duration) error {
 	sleep(ctx, wait)
 	if ctx.Err() != nil {
-		return
+		return nil
 	}
 	a, err := r.lane.prove(ctx, t)
 	if err != nil {
-		if pderr.Classify(err).RefreshesMembers() {
-			r.lane.env.refresh()
-		}
-		return
+		r.lost(t, err)
+		return err
 	}
 	select {
 	case r.won <- a:
 	case <-ctx.Done():
 		a.drop(errCutOver)
+	}
+	return nil
+}
+
+// lost does what the failure of a try asks for. What is final comes from the member itself if
+// it has come on a new connection to it, and is the callers'.
+func (r *search) lost(t try, err error) {
+	class := pderr.Classify(err)
+	if class.RefreshesMembers() {
+		r.lane.env.refresh()
+	}
+	if class.Final() && t.fresh && t.isDirect() {
+		r.lane.fail(fmt.Errorf("%s, on a new connection: %w", t.via, err))
 	}
 }
 

@@ -208,7 +208,7 @@ func TestDoubtThatGrowsEndsTheRound(t *testing.T) {
 		l := newLane(globalDC, e.laneEnv)
 		s := l.newSuspicion()
 		defer s.cancel()
-		r := &search{lane: l, suspicion: s}
+		r := newSearch(l, s)
 		began := time.Now()
 		s.doubt("pd-1")
 		r.await(time.Minute)

@@ -16,6 +16,9 @@ type try struct {
 	fresh  bool // on a connection of its own
 	likely bool // PD is about to elect the target, or has, and it is getting ready
 	asleep bool // the target may sleep over requests that come too early
+	// instead is set if the connection of its own, should it lead to a member, is better than
+	// the one that there is.
+	instead bool
 }
 
 // atOnce and asleepAtOnce are how many tries of a route may be without an answer before
@@ -46,8 +49,19 @@ func (t try) pauseBehind(others int) time.Duration {
 func (t try) kind() try { return try{route: t.route, fresh: t.fresh, asleep: t.asleep} }
 
 // freshEvery is how often the member that the list names is tried on a connection of
-// its own although nobody doubts the one that there is: trouble seldom comes alone.
-const freshEvery = 8
+// its own although nobody doubts the one that there is: trouble seldom comes alone. The
+// first time is when it has been named for freshFirst rounds, or one if that is news: lists
+// are late, but not by much, so that a connection on which it says that it does not serve may
+// lead elsewhere.
+const (
+	freshEvery = 8
+	freshFirst = 2
+)
+
+// vainPause returns how long the next new connection to the member that the list names waits
+// behind so many that have led to somebody who gives no timestamps, nor says that he is not
+// the leader: whoever has got its address has to bear them all.
+func vainPause(vain int) time.Duration { return time.Duration(min(vain, 4)) * rescuePause }
 
 // othersEvery is how often any others are asked while one is known that will serve.
 const othersEvery = 4
@@ -55,6 +69,10 @@ const othersEvery = 4
 // outlook is what a round of tries goes by.
 type outlook struct {
 	round int
+	// named is for how many rounds the list has named the member that it does, and news is set
+	// if it has named another one before in this search.
+	named int
+	news  bool
 	// doubted is the member whose connection is, "" for none.
 	doubted string
 	// around is set if the stream that is suspected went through another member, and young
@@ -63,6 +81,9 @@ type outlook struct {
 	// unready is set if the member that the list names answers, but not that another one
 	// serves, and starting if it says that something of its own is not there yet.
 	unready, starting bool
+	// vain is set if new connections to the member that the list names lead to somebody who
+	// gives no timestamps.
+	vain bool
 	// silent reports whether a member may be sleeping over a question, and dialed whether one
 	// that has been asked on a connection of its own has not answered yet.
 	silent, dialed func(member string) bool
@@ -86,10 +107,14 @@ func (l *lane) triesOfTarget(o outlook) (all []try) {
 	if target == "" {
 		return nil
 	}
-	up := l.env.reachable(target)
-	fresh := target == o.doubted || !up || o.round%freshEvery == freshEvery-1
+	up, doubted := l.env.reachable(target), target == o.doubted
+	first := freshFirst
+	if o.news {
+		first = 1
+	}
+	fresh := !up || doubted || o.named%freshEvery == first
 	if fresh {
-		all = append(all, try{route: direct(target), fresh: true})
+		all = append(all, try{route: direct(target), fresh: true, instead: !up || doubted})
 	}
 	if up && (!fresh || o.unready || o.dialed(target)) {
 		all = append(all, try{route: direct(target), asleep: o.unready, likely: o.starting && l.dc == globalDC})
@@ -125,6 +150,9 @@ func (l *lane) triesAround(o outlook) (all []try) {
 // not serve says so at once.
 func (l *lane) triesOfOthers(o outlook) (all []try) {
 	target, candidate := l.env.target(l.dc), l.candidate()
+	if o.vain && o.round%(2*othersEvery) != 0 {
+		return nil
+	}
 	var sleepers, others []string
 	for _, m := range l.env.members() {
 		switch {
@@ -190,6 +218,6 @@ func (l *lane) candidate() string {
 func (l *lane) lastSaid() (unready, starting bool) {
 	err := l.lastCause()
 	class := pderr.Classify(err)
-	unready = pderr.Answered(err) && class != pderr.NotLeader
+	unready = pderr.Answered(err) && class != pderr.NotLeader && !pderr.Misdirected(err)
 	return unready, class == pderr.Retry && status.Code(err) == codes.Unknown // PD gives its errors no code
 }

@@ -73,6 +73,7 @@ func triesOf(l *lane, round int, doubted string, silent ...string) map[try]bool 
 	all := make(map[try]bool)
 	isSilent := func(m string) bool { return slices.Contains(silent, m) }
 	for _, t := range l.tries(outlook{round: round, doubted: doubted, silent: isSilent, dialed: isSilent}) {
+		t.instead = false
 		all[t] = true
 	}
 	return all

@@ -32,6 +32,12 @@ func Misdirected(err error) bool {
 	}
 }
 
+// OfPD reports whether a gRPC call or stream ended with words that a member of the right cluster uses.
+func OfPD(err error) bool {
+	st, isStatus := statusOf(err)
+	return isStatus && saysPD(st.Message()) && !Misdirected(err)
+}
+
 // saysPD reports whether a text is one of PD's.
 func saysPD(text string) bool {
 	if classifyText(text) != Unknown {

@@ -22,9 +22,11 @@ func TestMisdirected_IsWhatNoMemberSays(t *testing.T) {
 		switch g.want {
 		case ClusterMismatch, CalleeMismatch, Auth, Unimplemented:
 			require.True(t, Misdirected(status.Error(g.code, g.text)), g.text)
+			require.False(t, OfPD(status.Error(g.code, g.text)), g.text)
 		case NotLeader, Retry:
 			if g.era != "grpc-go" {
 				require.False(t, Misdirected(status.Error(g.code, g.text)), g.text)
+				require.Equal(t, classifyText(g.text) != Unknown, OfPD(status.Error(g.code, g.text)), g.text)
 			}
 		default:
 		}
@@ -33,5 +35,6 @@ func TestMisdirected_IsWhatNoMemberSays(t *testing.T) {
 	require.False(t, Misdirected(status.Error(codes.Unknown, "etcdserver: request timed out")))
 	for _, err := range []error{nil, io.EOF, context.Canceled, errors.New("mismatch cluster id")} {
 		require.False(t, Misdirected(err), "%v", err)
+		require.False(t, OfPD(err), "%v", err)
 	}
 }
