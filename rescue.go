@@ -86,7 +86,8 @@ type suspicion struct {
 	route route
 	// conn is the member whose connection is suspected, not just that it serves; nil if
 	// none is.
-	conn atomic.Pointer[string]
+	conn     atomic.Pointer[string]
+	absolved atomic.Pointer[absolution]
 	// worse says that conn has changed.
 	worse chan struct{}
 }
@@ -100,12 +101,30 @@ func (s *suspicion) doubts() string {
 }
 
 // doubt adds that the connection to a member is suspected.
-func (s *suspicion) doubt(member string) {
+func (s *suspicion) doubt(member string, now int64) {
+	if a := s.absolved.Load(); a != nil && a.member == member && now < a.until {
+		return
+	}
 	if before := s.conn.Swap(&member); before == nil || *before != member {
 		select {
 		case s.worse <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// absolution is until when there is no reason to suspect the connection to a member.
+type absolution struct {
+	member string
+	until  int64
+}
+
+// absolve ends the suspicion of the connection to a member, as another one has taken its place.
+// What was sent on the one before may be unanswered for longer.
+func (s *suspicion) absolve(member string, until int64) {
+	s.absolved.Store(&absolution{member: member, until: until})
+	if conn := s.conn.Load(); conn != nil && *conn == member {
+		s.conn.CompareAndSwap(conn, nil)
 	}
 }
 
@@ -118,7 +137,7 @@ func (l *lane) suspect(conn bool) {
 	}
 	a := l.dialed.Load()
 	if conn && a != nil && a.target != "" {
-		s.doubt(a.target)
+		s.doubt(a.target, l.env.now())
 	}
 	select {
 	case l.alarm <- struct{}{}:

@@ -175,8 +175,13 @@ func (r *search) follow(round int) {
 // a new one is tried beside that.
 const staleAhead = 25 * time.Millisecond
 
-// stale reports whether the connection that there is to a member brings no answers.
+// stale reports whether the connection that there is to a member brings no answers, and no new
+// one has been tried of late.
 func (r *search) stale(member string) bool {
+	dialed := r.hanging[try{route: direct(member), fresh: true}]
+	if dialed.last != 0 && r.lane.env.now()-dialed.last < int64(hangingPause) {
+		return false
+	}
 	for _, asleep := range []bool{false, true} {
 		asked := r.hanging[try{route: direct(member), asleep: asleep}]
 		if asked.tries > 0 && r.lane.env.now()-asked.since > int64(staleAhead) {
@@ -323,12 +328,16 @@ func (r *search) race(ctx context.Context, t try, wait time.Duration) error {
 	return nil
 }
 
-// lost does what the failure of a try asks for. What is final comes from the member itself if
+// lost does what the failure of a try asks for. A member that says on a new connection that it
+// does not serve would say so on others. What is final comes from the member itself if
 // it has come on a new connection to it, and is the callers'.
 func (r *search) lost(t try, err error) {
 	class := pderr.Classify(err)
 	if class.RefreshesMembers() {
 		r.lane.env.refresh()
+	}
+	if class == pderr.NotLeader && t.instead {
+		r.suspicion.absolve(t.target, r.lane.env.now()+int64(hangingPause))
 	}
 	if class.Final() && t.fresh && t.isDirect() {
 		r.lane.fail(fmt.Errorf("%s, on a new connection: %w", t.via, err))

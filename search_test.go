@@ -200,6 +200,34 @@ func TestSpreadForgetsThatAMemberWasSlow(t *testing.T) {
 	})
 }
 
+// A connection that is dead is replaced by the first that leads to the member, although that
+// does not serve: then it is asked there.
+func TestMemberThatDoesNotServeIsConnectedToFewTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEnv(nil)
+		e.members = func() []string { return []string{"pd-1", "pd-2"} }
+		e.open = func(ctx context.Context, _ string, r route) (tsoStream, error) {
+			s := newFakeStream(r.via)
+			if r.via != "pd-1" || e.conns.kept.Load() > 0 {
+				s.answers <- fakeAnswer{err: errNotLeader}
+			}
+			return e.stream(ctx, s)
+		}
+		var dials atomic.Int64
+		e.probe = func(r route) tsoStream {
+			dials.Add(1)
+			s := newFakeStream(r.via)
+			s.answers <- fakeAnswer{err: errNotLeader}
+			return s
+		}
+		l := startLane(t, e)
+		pushNew(t, l, context.Background())
+		time.Sleep(10 * time.Second)
+		require.NotZero(t, e.conns.kept.Load())
+		require.LessOrEqual(t, dials.Load(), int64(10*time.Second/(freshEvery*rescuePause)+5))
+	})
+}
+
 // New connections are made when a doubt has grown, and not a round later.
 func TestDoubtThatGrowsEndsTheRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -210,11 +238,11 @@ func TestDoubtThatGrowsEndsTheRound(t *testing.T) {
 		defer s.cancel()
 		r := newSearch(l, s)
 		began := time.Now()
-		s.doubt("pd-1")
+		s.doubt("pd-1", 0)
 		r.await(time.Minute)
 		require.Zero(t, time.Since(began))
 		require.Equal(t, "pd-1", r.look(1).doubted)
-		s.doubt("pd-1")
+		s.doubt("pd-1", 0)
 		r.await(time.Minute)
 		require.Equal(t, time.Minute, time.Since(began), "the same doubt is no news")
 	})
