@@ -61,19 +61,19 @@ func (m *Members) getMembers(ctx context.Context, url string, thorough bool) (*p
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	shared := m.askOn(ctx, conn)
 	doubt := time.NewTimer(min(doubtAfter, m.cfg.Timeout/2))
 	defer doubt.Stop()
 	var (
-		last    answerOn
-		other   *mending
-		mended  <-chan struct{} // nil while nothing is to come.
-		pending = shared
+		last   answerOn             // On the connection that there is.
+		shared = m.askOn(ctx, conn) // Where that comes; nil once it has.
+		other  *mending             // The question on another one; nil before it.
+		mended <-chan struct{}      // Its end; nil while none is to come.
+		ended  = ctx.Done()         // nil once all that is to come will come soon.
 	)
-	for pending != nil || mended != nil {
+	for shared != nil || mended != nil {
 		select {
-		case last = <-pending:
-			if pending = nil; !m.isDoubtful(last) {
+		case last = <-shared:
+			if shared = nil; !m.isDoubtful(last) {
 				if last.err == nil {
 					m.conns.trust(url)
 				}
@@ -87,14 +87,11 @@ func (m *Members) getMembers(ctx context.Context, url string, thorough bool) (*p
 				other, mended = m.mend(url, conn, thorough)
 			}
 		case <-mended:
-			if mended = nil; other.good || pending == nil && other.answer != nil {
+			if mended = nil; other.good || shared == nil && other.answer != nil {
 				return other.answer.resp, other.answer.err
 			}
-		case <-ctx.Done():
-			if pending == nil {
-				return last.resp, last.err
-			}
-			mended = nil // The call ends as well.
+		case <-ended:
+			mended, ended = nil, nil
 		}
 	}
 	return last.resp, last.err

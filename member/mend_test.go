@@ -28,8 +28,10 @@ type misled struct {
 	dials atomic.Int64
 }
 
-func (n *misled) option() grpc.DialOption {
-	return grpc.WithContextDialer(func(ctx context.Context, host string) (net.Conn, error) {
+func (n *misled) option() grpc.DialOption { return grpc.WithContextDialer(n.dialer()) }
+
+func (n *misled) dialer() func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, host string) (net.Conn, error) {
 		n.lock.Lock()
 		at := host
 		if elsewhere := n.leads[host]; elsewhere != "" {
@@ -48,7 +50,7 @@ func (n *misled) option() grpc.DialOption {
 		}
 		n.conns[conn] = host
 		return conn, nil
-	})
+	}
 }
 
 // lead has addresses lead to another one, "" for where they belong, and ends the connections to them if these shall notice.
@@ -126,6 +128,39 @@ func TestMend_AddressesThatLedElsewhereAreConnectedToAnew(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A round that others have told enough does not wait for a new connection, which is made all the same.
+func TestMend_OutlivesTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network misled
+		leader, follower, stranger := network.start(t, "a:1"), network.start(t, "b:1"), network.start(t, "x:1")
+		sayAll([]*fakeMember{leader, follower}, cluster(leader.url, follower.url))
+		stranger.say(ofCluster(8, "http://b:1"))
+		var takes atomic.Int64 // How long a connect does.
+		dial := network.dialer()
+		m := open(t, Config{Seeds: []string{"a:1", "b:1"}, DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, host string) (net.Conn, error) {
+				sleep(ctx, time.Duration(takes.Load()))
+				return dial(ctx, host)
+			}),
+		}})
+		network.lead("x:1", true, "b:1")
+		refreshFor(m, time.Second)
+		network.lead("", false, "b:1")
+		takes.Store(int64(time.Second))
+		time.Sleep(maxMendPause)
+		for range 10 { // What the stranger says may come too late for some.
+			began := time.Now()
+			refreshed(t, m)
+			require.Less(t, time.Since(began), 2*maxBackoff)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		calls := follower.calls.Load()
+		leader.say(led(1, leader.url, follower.url)) // So that the round waits for the follower.
+		refreshed(t, m)
+		require.Greater(t, follower.calls.Load(), calls)
+	})
 }
 
 // While an address leads elsewhere for good it is connected to seldom, also where members are asked all the time.
