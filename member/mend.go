@@ -100,8 +100,9 @@ func (m *Members) getMembers(ctx context.Context, url string, thorough bool) (*p
 // isDoubtful reports whether an answer cannot be that of the member that was asked.
 func (m *Members) isDoubtful(a answerOn) bool {
 	if a.err != nil {
-		// A server's Unavailable leaves the connection as it is, the transport's does not.
-		return pderr.Misdirected(a.err) || pderr.Unreachable(a.err) && a.conn.GetState() == connectivity.Ready
+		// A server's Unavailable leaves the connection as it is, the transport's does not. PD says it too, while it starts and
+		// while it elects.
+		return pderr.Misdirected(a.err) || pderr.Unreachable(a.err) && !pderr.FromPD(a.err) && a.conn.GetState() == connectivity.Ready
 	}
 	if a.resp.GetHeader() == nil && len(a.resp.GetMembers()) == 0 {
 		return true // Nothing of PD is in it.

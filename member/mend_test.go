@@ -185,6 +185,25 @@ func TestMend_IsNoStorm(t *testing.T) {
 	}
 }
 
+// Members that start, or elect, say so; that makes no connection of theirs worse.
+func TestMend_LeavesMembersAloneThatAreNotReady(t *testing.T) {
+	for _, text := range []string{"server not started", "etcdserver: no leader", "[PD:server:ErrServerNotStarted]x"} {
+		synctest.Test(t, func(t *testing.T) {
+			var network misled
+			ours := network.start(t, "a:1")
+			ours.say(cluster("http://a:1"))
+			m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{network.option()}})
+			before := network.dials.Load()
+			ours.do(func(context.Context) (*pdpb.GetMembersResponse, error) {
+				return nil, status.Error(codes.Unavailable, text)
+			})
+			refreshFor(m, 5*time.Second)
+			require.Error(t, m.Err())
+			require.Equal(t, before, network.dials.Load(), text)
+		})
+	}
+}
+
 func TestMend_TakesATurnForEachConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var network misled
