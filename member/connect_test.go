@@ -33,7 +33,7 @@ func (p *slowPath) option() grpc.DialOption {
 		if !sleep(ctx, takes) {
 			return nil, ctx.Err()
 		}
-		conn, err := p.memory.dial(ctx, host)
+		conn, err := p.dial(ctx, host)
 		p.lock.Lock()
 		defer p.lock.Unlock()
 		p.conns = append(p.conns, conn)

@@ -39,7 +39,7 @@ func (n *misled) dialer() func(context.Context, string) (net.Conn, error) {
 		}
 		n.lock.Unlock()
 		n.dials.Add(1)
-		conn, err := n.memory.dial(ctx, at)
+		conn, err := n.dial(ctx, at)
 		if err != nil {
 			return nil, err
 		}
