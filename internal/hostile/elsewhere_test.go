@@ -122,22 +122,9 @@ func newStranger(t testing.TB, err error) dialFunc {
 	}
 }
 
-// strangers are what may be met at an address that is not the member's any more.
-func strangers(t testing.TB) map[string]dialFunc {
-	foreign := newServer(t, tsotest.WithClusterID(4711))
-	to := hosts(foreign)[0]
-	all := map[string]dialFunc{
-		"another cluster": func(ctx context.Context, _ string) (net.Conn, error) { return foreign.Dialer()(ctx, to) },
-		"success":         newStranger(t, nil),
-	}
-	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-		all[code.String()] = newStranger(t, status.Error(code, "no PD here"))
-	}
-	return all
-}
-
-// strangerNames are those of strangers, which have to be made in the bubble of each test.
-func strangerNames() []string {
+// strangers are what may be met at an address that is not the member's any more: a PD of
+// another cluster, a service to which everything is well, and one that answers with some code.
+func strangers() []string {
 	names := []string{"another cluster", "success"}
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		names = append(names, code.String())
@@ -145,17 +132,35 @@ func strangerNames() []string {
 	return names
 }
 
-// eachStranger runs a test with each of them and one member or three, without and with
-// forwarding. The addresses are those of the members that lead elsewhere.
-func eachStranger(t *testing.T, test func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption)) {
-	for _, name := range strangerNames() {
+// wayTo returns the way to one of the strangers.
+func wayTo(t testing.TB, stranger string) dialFunc {
+	switch stranger {
+	case "another cluster":
+		foreign := newServer(t, tsotest.WithClusterID(4711))
+		return func(ctx context.Context, _ string) (net.Conn, error) { return foreign.Dialer()(ctx, hosts(foreign)[0]) }
+	case "success":
+		return newStranger(t, nil)
+	}
+	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		if code.String() == stranger {
+			return newStranger(t, status.Error(code, "no PD here"))
+		}
+	}
+	require.FailNow(t, "no such stranger", stranger)
+	return nil
+}
+
+// meet runs a test with each of the strangers, with one member, and with three without and
+// with forwarding.
+func meet(t *testing.T, strangers []string, test func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption)) {
+	for _, name := range strangers {
 		for _, members := range []int{1, 3} {
-			for _, forwarding := range []bool{false, true} {
+			for _, forwarding := range []bool{false, true}[:(members+1)/2] {
 				t.Run(fmt.Sprintf("%s, %d members, forwarding %v", name, members, forwarding), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						s := newServer(t, tsotest.WithMembers(members))
 						d := newDetour(s.Dialer())
-						test(t, s, d, strangers(t)[name], dialThrough(d.dial), tso.WithForwardingOption(forwarding))
+						test(t, s, d, wayTo(t, name), dialThrough(d.dial), tso.WithForwardingOption(forwarding))
 					})
 				})
 			}
@@ -179,27 +184,27 @@ func served(t testing.TB, c tso.Client, most time.Duration) time.Duration {
 
 // The leader's address leads elsewhere for a moment, and nobody calls.
 func TestLeadersAddressThatLedElsewhereIsConnectedToAnew(t *testing.T) {
-	eachStranger(t, func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption) {
+	meet(t, strangers(), func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption) {
 		c := newClient(t, s, opts...)
 		getTS(t, c)
-		for _, moment := range []time.Duration{time.Second, 10 * time.Second} {
+		for _, moment := range []time.Duration{50 * time.Millisecond, 2 * time.Second} {
 			d.lead(stranger, hosts(s)[0])
 			time.Sleep(moment)
 			d.lead(nil, hosts(s)[0])
 			require.Less(t, served(t, c, time.Second), 300*time.Millisecond, "after %v", moment)
-			time.Sleep(5 * time.Second)
+			time.Sleep(3 * time.Second)
 		}
 	})
 }
 
 // The same of all addresses, while there are calls, and with another leader afterwards.
 func TestAllAddressesThatLedElsewhereAreConnectedToAnew(t *testing.T) {
-	eachStranger(t, func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption) {
+	meet(t, strangers(), func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption) {
 		c := newClient(t, s, opts...)
 		getTS(t, c)
 		calls := startCallers(t, 4, func() (int64, int64, error) { return c.GetTS(context.Background()) }, func(error) bool { return true })
 		d.lead(stranger, hosts(s)...)
-		time.Sleep(3 * time.Second)
+		time.Sleep(2 * time.Second)
 		require.NoError(t, s.MoveLeader(s.Leader()+len(hosts(s))-1))
 		d.lead(nil, hosts(s)...)
 		took := served(t, c, 2*time.Second)
@@ -211,7 +216,8 @@ func TestAllAddressesThatLedElsewhereAreConnectedToAnew(t *testing.T) {
 
 // Whoever has got an address of PD is connected to seldom.
 func TestStrangersAreNotStormed(t *testing.T) {
-	eachStranger(t, func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption) {
+	some := []string{"another cluster", "success", "Unknown", "Unavailable", "Unauthenticated"}
+	meet(t, some, func(t *testing.T, s *tsotest.Server, d *detour, stranger dialFunc, opts ...tso.ClientOption) {
 		c := newClient(t, s, opts...)
 		getTS(t, c)
 		calls := startCallers(t, 4, every(c), func(error) bool { return true })
@@ -224,7 +230,7 @@ func TestStrangersAreNotStormed(t *testing.T) {
 			}
 			return n
 		}
-		for second := range 10 {
+		for second := range 6 {
 			time.Sleep(time.Second)
 			require.LessOrEqual(t, count(), 50+10*second, "connects in second %d", second+1)
 		}
@@ -326,7 +332,7 @@ func TestClusterMismatchWaitsForThoseWhoMaySaySomethingElse(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			s.DropLeader()
 			require.NoError(t, s.Hold(1, 2))
-			d.lead(strangers(t)["another cluster"], hosts(s)[0])
+			d.lead(wayTo(t, "another cluster"), hosts(s)[0])
 			time.Sleep(slow)
 			require.NoError(t, s.Release(1, 2))
 			require.NoError(t, s.MoveLeader(1))
@@ -343,7 +349,7 @@ func TestListsThatNameEverNewMembersMakeFewConnections(t *testing.T) {
 	everNew := func(i int) *pdpb.Member {
 		return &pdpb.Member{MemberId: uint64(1000 + i), ClientUrls: []string{fmt.Sprintf("http://pd-%d:2379", i)}}
 	}
-	for name, name1 := range map[string]func(i int, r *pdpb.GetMembersResponse){
+	for name, spoil := range map[string]func(i int, r *pdpb.GetMembersResponse){
 		"etcd's leader, nobody leads PD": func(i int, r *pdpb.GetMembersResponse) { r.Leader, r.EtcdLeader = nil, everNew(i) },
 		"etcd's leader":                  func(i int, r *pdpb.GetMembersResponse) { r.EtcdLeader = everNew(i) },
 		"PD's leader":                    func(i int, r *pdpb.GetMembersResponse) { r.Leader = everNew(i) },
@@ -378,12 +384,12 @@ func TestListsThatNameEverNewMembersMakeFewConnections(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					lists++
-					name1(lists, r)
+					spoil(lists, r)
 					return nil
 				})
 				s.Script(func(tsotest.Request) tsotest.Reply { return tsotest.Reply{Err: tsotest.ErrNotLeader("")} })
 				calls := startCallers(t, 4, every(c), func(error) bool { return true })
-				for range 60 {
+				for range 15 {
 					time.Sleep(time.Second)
 					require.LessOrEqual(t, d.connections(), members+8)
 				}
