@@ -2,6 +2,9 @@ module github.com/tsoring/tso
 
 go 1.25.0
 
+// What stands here is forced on every program that uses this module, so each is the
+// lowest version with which all tests pass. A kvproto of July 2026 keeps client-go from
+// compiling (integration/beside); a gRPC of 2025 fails against hostile frames.
 require (
 	github.com/pingcap/kvproto v0.0.0-20230317010544-b47a4830141f
 	github.com/stretchr/testify v1.8.0

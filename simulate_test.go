@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ import (
 // with the same events at the same times, most failures come again at once, and those
 // that depend on an interleaving may take some tries: make simulate SEED=n TRIES=100.
 var (
-	simSeeds = flag.Int("simulate.seeds", 0, "how many seeds TestSimulate runs (default: few under the race detector, else some hundreds)")
+	simSeeds = flag.Int("simulate.seeds", 0, "how many seeds TestSimulate runs (default: few under the race detector, else a hundred or more)")
 	simStart = flag.Uint64("simulate.start", 1, "the first seed of TestSimulate")
 	simTries = flag.Int("simulate.tries", 1, "how often TestSimulate runs each seed")
 )
@@ -42,6 +43,8 @@ func TestSimulate(t *testing.T) {
 	case seeds > 0:
 	case raceEnabled || testing.Short():
 		seeds = 15
+	case strconv.IntSize == 32: // the same code, where every 64-bit atomic is a call
+		seeds = 100
 	default:
 		seeds = 400
 	}
