@@ -2,9 +2,11 @@ module github.com/tsoring/tso
 
 go 1.25.0
 
-// What stands here is forced on every program that uses this module, so each is the
-// lowest version with which all tests pass. A kvproto of July 2026 keeps client-go from
-// compiling (integration/beside); a gRPC of 2025 fails against hostile frames.
+// What stands here is forced on every program that uses this module, so it is low: the
+// lowest with which all tests pass and nothing else is required (linters, by older zap and
+// goleak; a YAML with a known hole, by older testify). A kvproto of July 2026 keeps
+// client-go from compiling, see integration/beside. Of gRPC, v1.75.1 fails against hostile
+// frames; those between have not been tried.
 require (
 	github.com/pingcap/kvproto v0.0.0-20230317010544-b47a4830141f
 	github.com/stretchr/testify v1.8.0
