@@ -32,17 +32,19 @@ func (l *lane) onTick() {
 	l.oversee()
 	l.sweepDue.Store(true)
 	l.summon()
-	if l.idle() {
-		// Say so first and then look again. A request that neither look has
-		// seen is on its way from one place to the next, in the hands of
-		// the send seat, or not pushed yet; and whoever puts it there calls
-		// keepTicking after it, and finds what is said here.
-		l.ticking.Store(false)
-		if l.idle() || !l.ticking.CompareAndSwap(false, true) {
-			return
-		}
+	if l.idle() && l.stopTicking() {
+		return
 	}
 	l.tickTimer.Reset(l.untilTick())
+}
+
+// stopTicking says that no tick is to come, and reports whether that is so: it says so
+// first and then looks again. A request that neither look has seen is on its way from one
+// place to the next, in the hands of the send seat, or not pushed yet; and whoever puts it
+// there calls keepTicking after it, and finds what is said here. At a tick.
+func (l *lane) stopTicking() bool {
+	l.ticking.Store(false)
+	return l.idle() || !l.ticking.CompareAndSwap(false, true)
 }
 
 // lateTick is by how much a tick may come late and still count for its whole
@@ -229,10 +231,13 @@ func (l *lane) pushSlow(ctx context.Context, r *request) error {
 	defer budget.Stop()
 	l.room.waiting.Add(1)
 	defer l.room.waiting.Add(-1)
-	for first := true; ; first = false {
-		gate := l.room.gate()
+	push := func() bool {
 		l.makeRoom()
-		if l.ring.TryPush(r) {
+		return l.ring.TryPush(r)
+	}
+	for first := true; ; first = false {
+		gate, ok := l.room.try(push)
+		if ok {
 			return nil
 		}
 		if first {
@@ -274,7 +279,12 @@ func (g *roomGate) init() {
 	g.current.Store(&c)
 }
 
-func (g *roomGate) gate() <-chan struct{} { return *g.current.Load() }
+// try tries a push. If there is no room, it returns the gate at which to wait for some: the
+// one that there was before.
+func (g *roomGate) try(push func() bool) (gate <-chan struct{}, ok bool) {
+	gate = *g.current.Load()
+	return gate, push()
+}
 
 // open lets everybody try again. It costs a load when nobody waits.
 func (g *roomGate) open() {
