@@ -46,7 +46,7 @@ func TestContextThatEndsTellsTheLastCause(t *testing.T) {
 			}
 			var timed net.Error
 			require.ErrorAs(t, err, &timed)
-			require.Equal(t, other == context.Canceled, timed.Timeout())
+			require.Equal(t, errors.Is(other, context.Canceled), timed.Timeout())
 		}
 	})
 }

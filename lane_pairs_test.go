@@ -515,7 +515,7 @@ func TestTicksGoOnWhileASendHangsThatIsAnswered(t *testing.T) {
 		synctest.Wait()
 		s.stuck.Store(true)
 		began := time.Now()
-		go func() { pushNew(t, l, context.Background()).Wait() }() //nolint:errcheck // whatever comes
+		go func() { _, _, _ = pushNew(t, l, context.Background()).Wait() }() // whatever comes
 		synctest.Wait()
 		s.grant(base, 1)
 		<-s.closed
