@@ -19,7 +19,7 @@ import (
 // only when a new one has brought it as well.
 
 // mismatchPause is the pause after callers have been told of a cluster mismatch.
-const mismatchPause = 200 * time.Millisecond
+const mismatchPause = 400 * time.Millisecond
 
 // react does what a failure asks for, and returns how long to wait before the
 // next stream.
