@@ -46,13 +46,25 @@ func (l *lane) trouble() error {
 		return cause
 	}
 	if s := l.suspicion.Load(); s != nil && s.route.target != "" {
-		return fmt.Errorf("no answer from %v for longer than usual", s.route)
+		return silence{s}
 	}
 	if queued := l.ring.Len(); queued >= l.ring.Cap() {
-		return fmt.Errorf("%d calls are queued already", queued)
+		return backlog(queued)
 	}
 	return nil
 }
+
+// silence and backlog are trouble that has no error of its own. Their texts are made when
+// they are read: 45,000 calls may end at once.
+type (
+	silence struct{ *suspicion }
+	backlog int // calls queued
+)
+
+func (s silence) Error() string {
+	return fmt.Sprintf("no answer from %v for longer than usual", s.route)
+}
+func (b backlog) Error() string { return fmt.Sprintf("%d calls are queued already", int(b)) }
 
 func (e *endedError) Error() string {
 	var b strings.Builder

@@ -80,12 +80,14 @@ type table[T any] struct {
 	old   *table[T]
 }
 
-// at returns the slot of position p, which is not before head.
-func (t *table[T]) at(p uint64) *slot[T] {
+// at returns the slot of position p, which is not before head, and the turn that says that
+// its value is there: not p+1 but that of the table's own count, so that 0 is nobody's and
+// slots need not be set up. A megabyte of them takes a grown ring no time.
+func (t *table[T]) at(p uint64) (s *slot[T], turn uint64) {
 	if int64(p-t.first) < 0 {
 		t = t.old
 	}
-	return &t.slots[p&t.mask]
+	return &t.slots[p&t.mask], p - t.first + 1
 }
 
 // slot is one place in the ring. At position p (p counts pushes, the place is p
@@ -93,10 +95,10 @@ func (t *table[T]) at(p uint64) *slot[T] {
 //
 //	to nobody, while tail <= p < head+capacity
 //	to the producer that has moved tail from p to p+1
-//	to the consumer, from turn == p+1 on, until it moves head past p
+//	to the consumer, from turn == p's on (see at), until it moves head past p
 //
 // so val has one owner at any time and needs no atomicity of its own. The turn that
-// a slot keeps from the lap before, p+1-capacity, is never the one of this lap.
+// a slot keeps from the lap before, by the capacity less, is never the one of this lap.
 // Neighbouring slots share a line: producers that push together then touch a
 // quarter of the lines, and the sweep reads whole lines.
 type slot[T any] struct {
@@ -126,11 +128,7 @@ func newTable[T any](capacity int, first uint64) *table[T] {
 	for size < uint64(max(capacity, 0)) {
 		size *= 2
 	}
-	t := &table[T]{slots: make([]slot[T], size), mask: size - 1, first: first}
-	for i := range size {
-		t.at(first + i).turn.Store(first + i) // of nobody's lap
-	}
-	return t
+	return &table[T]{slots: make([]slot[T], size), mask: size - 1, first: first}
 }
 
 // Grow makes room for at least capacity values, and reports false if there is that
@@ -184,10 +182,10 @@ func (r *MPSC[T]) TryPush(v T) bool {
 		}
 		// Winning this swap makes the slot ours until the store below.
 		if r.tail.CompareAndSwap(pos, pos+1) {
-			s := t.at(pos)
+			s, turn := t.at(pos)
 			s.val = v
 			// Publishes val; pairs with the Load in Drain.
-			s.turn.Store(pos + 1)
+			s.turn.Store(turn)
 			return true
 		}
 	}
@@ -201,10 +199,10 @@ func (r *MPSC[T]) Drain(dst []T) int {
 	t, head := r.table.Load(), r.head.Load()
 	n := 0
 	for n < len(dst) {
-		s := t.at(head)
+		s, turn := t.at(head)
 		// Pairs with the Store in TryPush: val is complete if the turn
 		// says that it is there.
-		if s.turn.Load() != head+1 {
+		if s.turn.Load() != turn {
 			break
 		}
 		dst[n] = s.val
