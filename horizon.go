@@ -26,6 +26,9 @@ const (
 	farAhead = 25 * time.Hour
 	// farGrace is for how long the leader has to insist on one that is further ahead.
 	farGrace = 10 * time.Second
+	// neverSet is the year 2000 in milliseconds: a clock that tells an earlier time has not
+	// been set, as when a machine starts without a battery, and will be soon.
+	neverSet = 946_684_800_000
 )
 
 // mark is the largest timestamp handed out in a scope, and when. Before the first it is zero.
@@ -34,10 +37,12 @@ type mark struct {
 	at int64 // on the lane's clock
 }
 
-// covers reports whether a physical time can have come about by now.
+// covers reports whether a physical time can have come about by now. After nothing, or the
+// time of a clock that was not set, any can.
 func (m mark) covers(physical, now int64) bool {
 	since := time.Duration(now - m.at)
-	return m.ts == 0 || physical <= int64(m.ts>>logicalBits)+(since+farAhead).Milliseconds()
+	before := int64(m.ts >> logicalBits)
+	return before < neverSet || physical <= before+(since+farAhead).Milliseconds()
 }
 
 // jump is what the answers of a lane since the last good one have said of a physical time far

@@ -14,12 +14,15 @@ import (
 
 const year = 365 * 24 * time.Hour
 
+// recent is a timestamp of this century.
+var recent = later(base, 40*year)
+
 // later returns the timestamp d after ts.
 func later(ts uint64, d time.Duration) uint64 { return ts + uint64(d.Milliseconds())<<logicalBits }
 
 func TestMarkCoversTheTimeSinceAndADay(t *testing.T) {
-	m := mark{ts: ComposeTS(1_000_000, 7), at: int64(time.Minute)}
-	physical := func(d time.Duration) int64 { return 1_000_000 + d.Milliseconds() }
+	m := mark{ts: ComposeTS(2*neverSet, 7), at: int64(time.Minute)}
+	physical := func(d time.Duration) int64 { return 2*neverSet + d.Milliseconds() }
 	for _, tc := range []struct {
 		ahead, since time.Duration
 		want         bool
@@ -36,6 +39,8 @@ func TestMarkCoversTheTimeSinceAndADay(t *testing.T) {
 		require.Equal(t, tc.want, m.covers(physical(tc.ahead), m.at+int64(tc.since)), "%v after %v", tc.ahead, tc.since)
 	}
 	require.True(t, mark{}.covers(1<<46-1, 0), "the first answer says anything")
+	require.True(t, mark{ts: ComposeTS(1000, 0)}.covers(neverSet, 0), "so does the one after a clock that was not set")
+	require.False(t, mark{ts: ComposeTS(neverSet, 0)}.covers(2*neverSet, 0))
 	require.False(t, m.covers(1<<46-1, m.at))
 }
 
@@ -88,24 +93,24 @@ func TestPhysicalTimeFarAheadIsABadAnswer(t *testing.T) {
 		l, e := startFakeLane(t, ss.open)
 		s := <-ss.opened
 		r := pushNew(t, l, context.Background())
-		answerNext(t, ss, &s, base)
-		requireTS(t, base, r)
+		answerNext(t, ss, &s, recent)
+		requireTS(t, recent, r)
 
 		time.Sleep(year)
 		r = pushNew(t, l, context.Background())
 		for range 3 {
-			answerNext(t, ss, &s, later(base, year+26*time.Hour))
+			answerNext(t, ss, &s, later(recent, year+26*time.Hour))
 		}
 		_, _, err := r.Wait()
 		require.ErrorIs(t, err, ErrBadResponse)
 		require.ErrorIs(t, err, errFarAhead)
 		require.EqualValues(t, 3, e.stats.badAnswers.Load())
-		require.Equal(t, base, l.high.ts)
+		require.Equal(t, recent, l.high.ts)
 
 		for _, d := range []time.Duration{time.Second, 24 * time.Hour} {
 			r = pushNew(t, l, context.Background())
-			answerNext(t, ss, &s, later(base, d))
-			requireTS(t, later(base, d), r)
+			answerNext(t, ss, &s, later(recent, d))
+			requireTS(t, later(recent, d), r)
 		}
 		require.Zero(t, e.stats.fallbacks.Load())
 		require.Zero(t, e.stats.timeJumps.Load())
@@ -121,10 +126,10 @@ func TestPhysicalTimeOfALeaderThatInsistsIsBelieved(t *testing.T) {
 		l := startLane(t, e)
 		s := <-ss.opened
 		r := pushNew(t, l, context.Background())
-		answerNext(t, ss, &s, base)
-		requireTS(t, base, r)
+		answerNext(t, ss, &s, recent)
+		requireTS(t, recent, r)
 
-		began, jumped := time.Now(), later(base, year)
+		began, jumped := time.Now(), later(recent, year)
 		for err := error(nil); ; {
 			r = pushNew(t, l, context.Background())
 			done := make(chan error, 1)
@@ -177,7 +182,7 @@ func TestFirstAnswerOfAScopeIsHeldAgainstTheClients(t *testing.T) {
 		ss := newStreams()
 		l, e := startFakeLane(t, ss.open)
 		s := <-ss.opened
-		far := later(base, 100*year)
+		far := later(recent, 100*year)
 		r := pushNew(t, l, context.Background())
 		answerNext(t, ss, &s, far) // the first of the client says anything
 		requireTS(t, far, r)
