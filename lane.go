@@ -337,7 +337,6 @@ func (l *lane) close(err error) {
 	if l.closing.CompareAndSwap(nil, &err) {
 		l.setCurrent(noFlight)
 		l.stop()
-		l.room.open()
 		l.takeSeat()
 	}
 }

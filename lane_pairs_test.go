@@ -23,7 +23,7 @@ import (
 //	ring (push)                  seat, current                TestNoWakeUpIsLostWithoutTicks, TestPushIsSentAtOnce
 //	seat wanted                  work (leave)                 TestSeatModel, TestNoWakeUpIsLostWithoutTicks
 //	gathering taken back         ring                         TestNoWakeUpIsLostWithoutTicks
-//	flight answered, its depth   ring, queue                  TestAnswerSendsWhatWaitsAtOnce, TestNoWakeUpIsLostWithoutTicks
+//	flight answered, its depth   ring, queue                  TestAnswerSendsWhatWaitsAtOnce, TestAnswerRacesAPush
 //	waiting for room, the gate   ring                         TestRoomThatComesAfterAPushOpensItsGate
 //	room in the ring             waiting for room             TestRoomIsMadeBeforeItIsToldOf
 //	current                      seat, work                   TestStreamTakesWhatWaitsAtOnce
@@ -364,7 +364,7 @@ func race(set, one, other func(), check func() bool) bool {
 	for i := int64(1); i <= rounds && time.Since(began) < time.Second; i++ {
 		set()
 		round.Store(i)
-		for range i % 64 {
+		for range i % 2048 { // up to some microseconds
 			round.Load()
 		}
 		one()
