@@ -73,7 +73,7 @@ func TestLocalTSO_UnknownLocationIsAnErrorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	cluster := localTSO.use(t)
 	client := connect(t, cluster.ClientURLs(), plain)
-	ctx := bounded(t, time.Minute)
+	ctx := bounded(t, 3*time.Minute)
 	for range 2 {
 		for _, get := range []func() (int64, int64, error){
 			func() (int64, int64, error) { return client.GetLocalTS(ctx, "dc-9") },
@@ -85,7 +85,8 @@ func TestLocalTSO_UnknownLocationIsAnErrorOfItsOwn(t *testing.T) {
 			require.ErrorIs(t, err, tso.ErrUnknownDCLocation)
 			require.ErrorContains(t, err, "dc-9")
 			t.Logf("unknown after %v", took)
-			require.Less(t, took, 8*time.Second)
+			// 4 to 5 s of lists without it, in a row: on a busy machine PD elects in between.
+			require.Less(t, took, 20*time.Second)
 		}
 		requireServedEverywhere(ctx, t, client)
 	}
