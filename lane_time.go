@@ -235,12 +235,14 @@ func (l *lane) pushSlow(ctx context.Context, r *request) error {
 		l.makeRoom()
 		return l.ring.TryPush(r)
 	}
-	for first := true; ; first = false {
+	for counted := false; ; {
+		grown := l.hasGrown() // before the push: the wait for a ring to grow is none for room
 		gate, ok := l.room.try(push)
 		if ok {
 			return nil
 		}
-		if first {
+		if grown && !counted {
+			counted = true
 			l.env.stats.ringFull.Add(1)
 		}
 		select {
@@ -256,13 +258,16 @@ func (l *lane) pushSlow(ctx context.Context, r *request) error {
 
 // makeRoom sees to it that the ring grows, if it has not, or is sent from.
 func (l *lane) makeRoom() {
-	if l.ring.Cap() < l.env.capacity {
-		l.sweepDue.Store(true)
-		l.takeSeat()
+	if l.hasGrown() {
+		l.look()
 		return
 	}
-	l.look()
+	l.sweepDue.Store(true)
+	l.takeSeat()
 }
+
+// hasGrown reports whether the ring has the room that it is to have.
+func (l *lane) hasGrown() bool { return l.ring.Cap() >= l.env.capacity }
 
 // roomGate wakes the callers that wait for room in a ring. A caller announces
 // itself, takes the gate, tries its push, and then sleeps at the gate; the holder

@@ -132,6 +132,30 @@ func TestRingGrowsWhenItIsFull(t *testing.T) {
 	})
 }
 
+// Callers that find it full before it has grown, since the holder of the seat is held up,
+// wait for that, and not for room.
+func TestWaitForTheRingToGrowIsNoneForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ss := newStreams()
+		l, e := startFakeLane(t, ss.open)
+		s := <-ss.opened
+		synctest.Wait()
+		require.True(t, l.seat.take())
+		pushMany(t, l, firstRing)
+		late := make(chan *request, 8)
+		for range cap(late) {
+			go func() { late <- pushNew(t, l, context.Background()) }()
+		}
+		synctest.Wait()
+		require.Empty(t, late)
+		l.hold()
+		synctest.Wait()
+		require.Len(t, late, cap(late))
+		require.Zero(t, e.stats.ringFull.Load())
+		require.NotEmpty(t, s.sent)
+	})
+}
+
 // Also where nothing is sent, and nobody but the callers comes past.
 func TestFuturesOfADCThatIsNotThereYetDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
