@@ -212,7 +212,7 @@ func TestPileUpOnASilentServer(t *testing.T) {
 		worst = max(worst, d)
 	}
 	t.Logf("%d callers, the latest %v after its deadline", callers, worst)
-	require.Less(t, worst, time.Second)
+	require.Less(t, worst, 3*time.Second, "on a machine with as much else to do; 0.1 s on a quiet one")
 	require.NoError(t, s.Release())
 	stop := load(t, c, 100)
 	for range 2000 {

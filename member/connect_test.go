@@ -84,9 +84,17 @@ func TestConnect_LeavesAPathThatDropsPacketsSoonAtFirst(t *testing.T) {
 		path.lock.Lock()
 		given := path.given
 		path.lock.Unlock()
-		require.Equal(t, []time.Duration{2 * time.Second, 3 * time.Second, 4500 * time.Millisecond, 6 * time.Second}, given[:4])
-		require.Greater(t, len(given), 9, "it goes on trying")
-		for _, d := range given[3:] {
+		// One for a list may come in between: that of a question on the connection that is lost.
+		want := []time.Duration{2 * time.Second, 3 * time.Second, 4500 * time.Millisecond}
+		for len(want) > 0 && len(given) > 0 {
+			if given[0] == want[0] {
+				want = want[1:]
+			}
+			given = given[1:]
+		}
+		require.Empty(t, want)
+		require.Greater(t, len(given), 5, "it goes on trying")
+		for _, d := range given {
 			require.Equal(t, mostTimeouts*defaultTimeout, d)
 		}
 	})
