@@ -52,7 +52,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		l.fail(err)
 		l.env.refresh()
 		return l.backoff()
-	case l.unserved():
+	case l.neverServed():
 		// Nobody has said yet that there is such a dc-location: it is asked for in
 		// awaitTarget, and nowhere else.
 	default:

@@ -97,7 +97,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 	if l.env.target(l.dc) == "" && len(l.proved) == 0 {
 		return l.awaitTarget(ctx)
 	}
-	if l.unserved() {
+	if l.neverServed() {
 		l.startBeside()
 	}
 	l.served, l.missing = true, 0
@@ -311,7 +311,7 @@ func (l *lane) awaitTarget(ctx context.Context) error {
 
 // awaitList returns once news of the members have come, or with the reason why not.
 func (l *lane) awaitList(ctx context.Context) error {
-	if l.unserved() {
+	if l.neverServed() {
 		return l.env.unknown.await(ctx, l.env.now, l.env.refreshWait)
 	}
 	return l.env.refreshWait(ctx)

@@ -61,6 +61,6 @@ func (u *unknownLists) ask(ctx context.Context, list *unknownList, now int64, as
 	return list.err
 }
 
-// unserved reports whether the lane is one of a dc-location that has had no member yet. On
+// neverServed reports whether the lane is one of a dc-location that has had no member yet. On
 // the run goroutine.
-func (l *lane) unserved() bool { return !l.served && l.dc != globalDC }
+func (l *lane) neverServed() bool { return !l.served && l.dc != globalDC }

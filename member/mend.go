@@ -102,7 +102,7 @@ func (m *Members) isDoubtful(a answerOn) bool {
 	if a.err != nil {
 		// A server's Unavailable leaves the connection as it is, the transport's does not. PD says it too, while it starts and
 		// while it elects.
-		return pderr.Misdirected(a.err) || pderr.Unreachable(a.err) && !pderr.FromPD(a.err) && a.conn.GetState() == connectivity.Ready
+		return pderr.Misdirected(a.err) || pderr.Unreachable(a.err) && !pderr.OfPD(a.err) && a.conn.GetState() == connectivity.Ready
 	}
 	if a.resp.GetHeader() == nil && len(a.resp.GetMembers()) == 0 {
 		return true // Nothing of PD is in it.

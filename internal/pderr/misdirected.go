@@ -38,12 +38,6 @@ func OfPD(err error) bool {
 	return isStatus && saysPD(st.Message()) && !Misdirected(err)
 }
 
-// FromPD reports whether a gRPC call or stream ended with a text of PD's, or one that the transport is known by.
-func FromPD(err error) bool {
-	st, isStatus := statusOf(err)
-	return isStatus && saysPD(st.Message())
-}
-
 // saysPD reports whether a text is one of PD's.
 func saysPD(text string) bool {
 	if classifyText(text) != Unknown {
