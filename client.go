@@ -182,6 +182,7 @@ func (c *client) build(cfg *config) {
 		fallback:    cfg.fallback,
 		timeout:     cfg.timeout,
 		budget:      cfg.budget,
+		closed:      cfg.closed,
 		capacity:    cfg.capacity,
 		grace:       removalGrace,
 		forwarding:  cfg.forwarding,
@@ -330,7 +331,7 @@ func (c *client) GetAllMembers(ctx context.Context) ([]*pdpb.Member, error) {
 	}
 	switch {
 	case c.lanes.Load() == closedLanes:
-		return nil, ErrClosed
+		return nil, c.env.closed
 	case err != nil:
 		return nil, fmt.Errorf("tso: %w", err)
 	}
@@ -372,7 +373,7 @@ func (c *client) Close() {
 func (c *client) shut() {
 	c.closeOnce.Do(func() {
 		for _, l := range c.takeLanes() {
-			l.close(ErrClosed)
+			l.close(c.env.closed)
 		}
 		c.running.Wait()
 		c.env.wheel.Close()

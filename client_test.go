@@ -3,6 +3,7 @@ package tso
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -291,6 +292,37 @@ func TestEverythingAfterCloseSaysSo(t *testing.T) {
 	require.Equal(t, s.ClusterID(), c.GetClusterID(ctx))
 	require.NoError(t, c.UpdateOption(TSOClientRPCConcurrency, 4))
 	require.NotZero(t, c.Stats().RPCs)
+}
+
+func TestCallsAfterCloseReturnWhatTheProgramLooksFor(t *testing.T) {
+	ours := fmt.Errorf("%w: as another client said it", ErrClosed)
+	s := tsotest.New(t)
+	c := newTestClient(t, s, WithClosedError(ours))
+	requireGetTS(t, c)
+	require.NoError(t, s.Hold())
+	future := c.GetTSAsync(context.Background())
+	c.Close()
+	_, _, err := future.Wait()
+	require.Equal(t, ours, err, "a call that waits when the client is closed")
+	_, _, err = c.GetTS(context.Background())
+	require.Equal(t, ours, err)
+	_, err = c.GetAllMembers(context.Background())
+	require.Equal(t, ours, err)
+}
+
+func TestHighestIsTheLargestTimestampGranted(t *testing.T) {
+	s := tsotest.New(t, tsotest.WithDCs("dc-1"))
+	c := newTestClient(t, s)
+	require.Zero(t, c.Stats().Highest)
+	for range 3 {
+		physical, logical, err := c.GetTS(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, ComposeTS(physical, logical), c.Stats().Highest)
+	}
+	before := c.Stats().Highest
+	_, _, err := c.GetLocalTS(context.Background(), "dc-1")
+	require.NoError(t, err)
+	require.Equal(t, before, c.Stats().Highest, "that of a dc-location is another scope's")
 }
 
 func TestClientEndsWithItsContext(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tsoring/tso/member"
 )
@@ -112,3 +113,15 @@ func badResponse(url string, err error) error {
 	return fmt.Errorf("%w: %s: %w; see whether a PD is there (\"curl %s/pd/api/v1/version\"), or something else "+
 		"that the address leads to, and what its log says", ErrBadResponse, url, err, url)
 }
+
+// strayed is what a member of another cluster has said, told as the reason why a timestamp
+// did not come. One address that leads elsewhere is no mismatch of clusters, and programs are
+// known to end themselves where an error has PD's words for that (client-go), so it has
+// others. The words are left as they are where every address says them.
+type strayed struct{ err error }
+
+func (s strayed) Error() string {
+	return strings.ReplaceAll(s.err.Error(), "mismatch cluster id", "a member of another cluster")
+}
+
+func (s strayed) Unwrap() error { return s.err }

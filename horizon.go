@@ -103,6 +103,9 @@ func (l *lane) namedLeader() string {
 func (l *lane) handOut(ts uint64, now int64) {
 	first := l.high.ts == 0
 	l.high = mark{ts: ts, at: now}
+	if l.dc == globalDC {
+		l.env.stats.highest.Store(ts)
+	}
 	if first {
 		once := l.high
 		l.env.firstMark.CompareAndSwap(nil, &once)

@@ -62,6 +62,7 @@ type laneEnv struct {
 
 	timeout  time.Duration // of an RPC
 	budget   time.Duration // of a request
+	closed   error         // what calls return after Close
 	capacity int           // of the ring, when it has grown
 	grace    time.Duration // see removalGrace
 	// forwarding lets requests go through other members where the one that

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tsoring/tso/batch"
+	"github.com/tsoring/tso/internal/pderr"
 	"github.com/tsoring/tso/internal/wire"
 )
 
@@ -238,6 +239,9 @@ func (l *lane) recovered() {
 // fallback stays part of it until a good answer comes: a stream that breaks later
 // is not what somebody has to look into.
 func (l *lane) blame(err error) {
+	if pderr.Classify(err) == pderr.ClusterMismatch {
+		err = strayed{err}
+	}
 	if l.fallback != nil && !errors.Is(err, ErrTimestampFallback) {
 		err = fmt.Errorf("%w; and then: %w", l.fallback, err)
 	}

@@ -37,6 +37,7 @@ type config struct {
 	log         *zap.Logger
 	warnings    io.Writer // for the constructor's warning where log writes nothing; else nil
 	fallback    func(FallbackEvent)
+	closed      error // what calls return after Close; Is ErrClosed
 	capacity    int
 }
 
@@ -97,6 +98,13 @@ func WithInitTimeout(timeout time.Duration) ClientOption {
 	return func(c *config) { c.initTimeout = timeout }
 }
 
+// WithClosedError sets what calls return when the client has been closed, instead of
+// ErrClosed, which err must be as errors.Is sees it. It is for a package that stands in for
+// another client, whose programs look for what that one returned.
+func WithClosedError(err error) ClientOption {
+	return func(c *config) { c.closed = err }
+}
+
 // WithForwardingOption lets the client ask through a follower while the member that
 // serves it cannot be reached from here but the follower can; the default is false. The
 // client goes back to the direct way within about a second of its return. With it on,
@@ -147,6 +155,7 @@ func newConfig(opts []ClientOption) (*config, error) {
 		budget:      defaultBudget,
 		maxRetry:    defaultMaxRetry,
 		initTimeout: forever,
+		closed:      ErrClosed,
 		capacity:    ringCapacity,
 	}
 	for _, opt := range opts {
@@ -179,6 +188,7 @@ func (c *config) check() error {
 		{c.timeout > 0, "WithCustomTimeoutOption needs a positive duration, got %v", c.timeout},
 		{c.budget >= time.Millisecond, "WithRequestBudget needs at least 1ms, got %v", c.budget},
 		{c.maxRetry > 0, "WithMaxErrorRetry needs a positive count, got %v", c.maxRetry},
+		{errors.Is(c.closed, ErrClosed), "WithClosedError needs an error that Is ErrClosed, got %v", c.closed},
 		{c.initTimeout > 0, "WithInitTimeout needs a positive duration, got %v", c.initTimeout},
 	} {
 		if !rule.ok {

@@ -24,6 +24,7 @@ func TestOptionsOutOfRangeAreNamed(t *testing.T) {
 		"WithRequestBudget":       WithRequestBudget(time.Microsecond),
 		"WithMaxErrorRetry":       WithMaxErrorRetry(-1),
 		"WithInitTimeout":         WithInitTimeout(0),
+		"WithClosedError":         WithClosedError(io.EOF),
 	} {
 		_, err := NewClient([]string{"127.0.0.1:1"}, SecurityOption{}, opt)
 		require.ErrorIs(t, err, ErrInvalidOption)

@@ -34,6 +34,9 @@ type Stats struct {
 	// alarm to look again, because the process has more work than processors, and
 	// Parks how often it just waited for the network.
 	Yields, Parks int64
+	// Highest is the highest timestamp of the global scope that PD has granted to this
+	// client, composed (ComposeTS); 0 before the first.
+	Highest uint64
 	// MemberRequests is the number of GetMembers RPCs sent.
 	MemberRequests int64
 }
@@ -49,6 +52,7 @@ type counters struct {
 	badAnswers, fallbacks     atomic.Int64
 	timeJumps                 atomic.Int64
 	spent, ringFull           atomic.Int64
+	highest                   atomic.Uint64
 }
 
 // sent counts an RPC for n timestamps.
@@ -78,5 +82,6 @@ func (c *counters) snapshot() Stats {
 		TimeJumps:    c.timeJumps.Load(),
 		BudgetsSpent: c.spent.Load(),
 		RingFull:     c.ringFull.Load(),
+		Highest:      c.highest.Load(),
 	}
 }
