@@ -1,5 +1,7 @@
 package tsotest
 
+import "github.com/pingcap/kvproto/pkg/pdpb"
+
 // MoveLeader makes a member the leader. The one before answers what is asked of
 // it from now on with ErrNotLeader, which ends its streams one by one, as PD.
 func (s *Server) MoveLeader(i int) error {
@@ -23,6 +25,11 @@ func (s *Server) DropLeader() {
 
 // Leader returns the number of the leader, or -1.
 func (s *Server) Leader() int { return s.topology.Load().leader }
+
+// SetServiceMode sets what GetClusterInfo says of who serves timestamps, at first
+// pdpb.ServiceMode_PD_SVC_MODE. Nothing else changes: the members go on granting them, as PD
+// does in API mode, where it passes requests on to a TSO service.
+func (s *Server) SetServiceMode(mode pdpb.ServiceMode) { s.serviceMode.Store(int32(mode)) }
 
 // AddMember starts one more member and returns its number.
 func (s *Server) AddMember() (int, error) {

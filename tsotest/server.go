@@ -31,6 +31,7 @@ type Server struct {
 	script       atomic.Pointer[scriptFunc]
 	openScript   atomic.Pointer[scriptFunc]
 	memberScript atomic.Pointer[func(int, *pdpb.GetMembersResponse) error]
+	serviceMode  atomic.Int32 // a pdpb.ServiceMode
 
 	requests atomic.Uint64 // ordinal of the last timestamp request
 	streams  atomic.Uint64 // ordinal of the last timestamp stream
@@ -57,6 +58,7 @@ func Start(opts ...Option) (*Server, error) {
 	}
 	s := &Server{conf: conf, oracle: newOracle(conf.clock), codec: newCodec(), dialing: make(chan struct{}, 1)}
 	s.topology.Store(&topology{dcs: make(map[string]allocator)})
+	s.SetServiceMode(pdpb.ServiceMode_PD_SVC_MODE)
 	for range conf.members {
 		if _, err := s.AddMember(); err != nil {
 			s.Close()

@@ -28,11 +28,11 @@ func (v *service) GetMembers(context.Context, *pdpb.GetMembersRequest) (*pdpb.Ge
 	return resp, nil
 }
 
-// GetClusterInfo says that PD itself serves timestamps.
+// GetClusterInfo says who serves timestamps; see SetServiceMode.
 func (v *service) GetClusterInfo(context.Context, *pdpb.GetClusterInfoRequest) (*pdpb.GetClusterInfoResponse, error) {
 	return &pdpb.GetClusterInfoResponse{
 		Header:       &pdpb.ResponseHeader{ClusterId: v.member.server.conf.clusterID},
-		ServiceModes: []pdpb.ServiceMode{pdpb.ServiceMode_PD_SVC_MODE},
+		ServiceModes: []pdpb.ServiceMode{pdpb.ServiceMode(v.member.server.serviceMode.Load())},
 	}, nil
 }
 

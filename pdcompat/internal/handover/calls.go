@@ -1,0 +1,244 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/tsoring/tso"
+)
+
+// retryPause is how long calls that upstream has failed wait before they are given to it
+// again: upstream's own GetTS waits twice that.
+const retryPause = 50 * time.Millisecond
+
+var (
+	// errNilContext is what a call without a context gets.
+	errNilContext = fmt.Errorf("%w: the context is nil; pass that of your caller, or context.Background()", tso.ErrInvalidArgument)
+	// errUnderWay is why a call is not served while a handover lasts.
+	errUnderWay = errors.New("timestamps are being handed over between this client and PD's own")
+)
+
+// call is a call that ours has not been given at once: it waits for a handover, or upstream
+// serves it. It is the future that its caller holds.
+type call struct {
+	h      *Handover
+	ctx    context.Context
+	began  time.Time
+	waited atomic.Bool
+
+	// The result, written before done is closed.
+	physical, logical int64
+	err               error
+	done              chan struct{}
+
+	// The rest is guarded by Handover.mu. A call has been given to a side, or waits to be.
+	// turn counts how often it has been taken back, so that an answer of before is known,
+	// and failure is the last that upstream has answered.
+	given    Future
+	takeBack context.CancelFunc
+	turn     int
+	failure  error
+	next     *call
+}
+
+// calls is a queue of calls in the order in which they were made, guarded by Handover.mu.
+// They end in that order, and when the first has failed and is given again, so are all that
+// come behind it: the futures of a goroutine hold timestamps that rise in the order in which
+// it took them, whatever comes between.
+type calls struct {
+	first, last *call
+	// pausing is set while calls that upstream has failed are not given to it again.
+	pausing bool
+	news    chan struct{} // wakes serve: the first call has been given
+}
+
+// failed is a future that fails.
+type failed struct{ err error }
+
+func (f failed) Wait() (physical, logical int64, err error) { return 0, 0, f.err }
+
+// call begins a call that cannot just be given to ours.
+func (h *Handover) call(ctx context.Context) Future {
+	if ctx == nil {
+		return failed{errNilContext}
+	}
+	if err := ctx.Err(); err != nil {
+		return failed{err}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return failed{errClosed{}}
+	}
+	if c := h.direct.Load(); c != nil {
+		return (*c).GetTSAsync(ctx)
+	}
+	c := &call{h: h, ctx: ctx, began: time.Now(), done: make(chan struct{})}
+	if h.calls.last == nil {
+		h.calls.first = c
+	} else {
+		h.calls.last.next = c
+	}
+	h.calls.last = c
+	h.giveFrom(c)
+	return c
+}
+
+// Wait returns the timestamp when it is there, or why there is none.
+func (c *call) Wait() (physical, logical int64, err error) {
+	if c.waited.Swap(true) {
+		return 0, 0, tso.ErrFutureWaited
+	}
+	timer := time.NewTimer(time.Until(c.began.Add(c.h.budget)))
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return c.physical, c.logical, c.err
+	case <-c.ctx.Done():
+		return 0, 0, c.ctx.Err()
+	case <-timer.C:
+		return 0, 0, c.h.spent(c)
+	}
+}
+
+// spent is the error of a call whose budget has ended.
+func (h *Handover) spent(c *call) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return c.spent()
+}
+
+func (c *call) spent() error {
+	switch {
+	case c.failure == nil:
+		return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, errUnderWay)
+	case errors.Is(c.failure, tso.ErrBudgetSpent):
+		return c.failure
+	default:
+		return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, c.failure)
+	}
+}
+
+// giveFrom gives a call, and all that come behind it, to the side that serves. Under mu, so
+// that calls are given in their order.
+func (h *Handover) giveFrom(c *call) {
+	if h.side == neither || h.calls.pausing {
+		return
+	}
+	for ; c != nil; c = c.next {
+		ctx, cancel := context.WithDeadline(c.ctx, c.began.Add(h.budget))
+		c.takeBack = cancel
+		if h.side == ours {
+			c.given = h.client.GetTSAsync(ctx)
+		} else {
+			h.upstreamCalls.Add(1)
+			c.given = h.ask(ctx)
+		}
+	}
+	select {
+	case h.calls.news <- struct{}{}:
+	default:
+	}
+}
+
+// takeBackAll takes all calls back that have not ended, so that they can be given again.
+// Under mu.
+func (h *Handover) takeBackAll() {
+	for c := h.calls.first; c != nil && c.given != nil; c = c.next {
+		c.takeBack()
+		c.given = nil
+		c.turn++
+	}
+}
+
+// serve ends calls one after another, until ctx ends.
+func (h *Handover) serve(ctx context.Context) {
+	defer h.endAll()
+	for ctx.Err() == nil {
+		c, given, turn := h.firstGiven()
+		if given == nil {
+			select {
+			case <-ctx.Done():
+			case <-h.calls.news:
+			}
+			continue
+		}
+		physical, logical, err := given.Wait()
+		if h.settle(c, turn, physical, logical, err) {
+			sleep(ctx, retryPause)
+			h.resume()
+		}
+	}
+}
+
+// firstGiven returns the first call and what the side that it has been given to holds for
+// it, nil if there is none or it waits to be given.
+func (h *Handover) firstGiven() (c *call, given Future, turn int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c = h.calls.first; c == nil {
+		return nil, nil, 0
+	}
+	return c, c.given, c.turn
+}
+
+// settle takes the answer to the first call, and reports whether upstream has failed it, and
+// all calls are to be given again.
+func (h *Handover) settle(c *call, turn int, physical, logical int64, err error) (again bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case c.turn != turn:
+		return false // taken back meanwhile
+	case err == nil:
+		h.highest = max(h.highest, tso.ComposeTS(physical, logical))
+	case c.ctx.Err() != nil:
+		err = c.ctx.Err()
+	case !time.Now().Before(c.began.Add(h.budget)):
+		c.failure = err
+		err = c.spent()
+	case h.side == upstream:
+		c.failure = err
+		h.takeBackAll()
+		h.calls.pausing = true
+		return true
+	}
+	h.endFirst(physical, logical, err)
+	return false
+}
+
+// endFirst ends the first call. Under mu.
+func (h *Handover) endFirst(physical, logical int64, err error) {
+	c := h.calls.first
+	h.calls.first = c.next
+	if c.next == nil {
+		h.calls.last = nil
+	}
+	if c.takeBack != nil {
+		c.takeBack()
+	}
+	c.turn++
+	c.physical, c.logical, c.err = physical, logical, err
+	close(c.done)
+}
+
+// resume gives calls again that upstream has failed.
+func (h *Handover) resume() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls.pausing = false
+	h.giveFrom(h.calls.first)
+}
+
+// endAll ends all calls for good.
+func (h *Handover) endAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for h.calls.first != nil {
+		h.endFirst(0, 0, errClosed{})
+	}
+}

@@ -1,0 +1,63 @@
+package handover
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// tsoMethod is the method of PD's service that grants timestamps. That of the TSO service
+// has another name, and upstream's streams to it are its own.
+const tsoMethod = "/pdpb.PD/Tso"
+
+// Intercept is a stream interceptor for upstream's connections. No option keeps upstream
+// from opening a TSO stream to PD, and to be refused one makes it try again for ever; so
+// while ours serves it gets one that nobody is asked for.
+func (h *Handover) Intercept(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	if method == tsoMethod {
+		if needed := h.neededByUpstream(); needed != nil {
+			return &idleStream{ctx: ctx, needed: needed}, nil
+		}
+	}
+	return streamer(ctx, desc, conn, method, opts...)
+}
+
+// neededByUpstream returns what is closed when upstream needs streams, nil if it does now.
+func (h *Handover) neededByUpstream() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.needed
+}
+
+// idleStream is a TSO stream to nobody. It ends with its context, or when upstream needs
+// a true one.
+type idleStream struct {
+	ctx    context.Context
+	needed <-chan struct{}
+}
+
+var errIdle = status.Error(codes.Unavailable, "tso: timestamps come from the client beside this one")
+
+func (s *idleStream) Header() (metadata.MD, error) { return metadata.MD{}, nil }
+func (s *idleStream) Trailer() metadata.MD         { return nil }
+func (s *idleStream) CloseSend() error             { return nil }
+func (s *idleStream) Context() context.Context     { return s.ctx }
+func (s *idleStream) SendMsg(any) error            { return errIdle }
+
+func (s *idleStream) RecvMsg(any) error {
+	select {
+	case <-s.ctx.Done():
+		if errors.Is(s.ctx.Err(), context.DeadlineExceeded) {
+			return status.FromContextError(context.DeadlineExceeded).Err()
+		}
+		return status.FromContextError(context.Canceled).Err()
+	case <-s.needed:
+		return errIdle
+	}
+}

@@ -1,0 +1,116 @@
+package handover
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
+)
+
+// mode is who grants timestamps in a cluster.
+type mode int8
+
+const (
+	unknown mode = iota
+	byPD
+	serviceOfItsOwn
+)
+
+// ownService is why upstream serves where TSO is a service of its own.
+const ownService = "TSO is a service of its own in this cluster, with keyspace groups, which PD's own client knows"
+
+// lookTimeout bounds a question for the mode.
+const lookTimeout = time.Second
+
+// look asks PD who grants timestamps.
+func (h *Handover) look(ctx context.Context) mode {
+	for _, conn := range h.conns.all() {
+		if m := h.askMode(ctx, conn); m != unknown {
+			return m
+		}
+	}
+	return unknown
+}
+
+// firstLook waits for ours to have opened its first stream, and asks PD then.
+func (h *Handover) firstLook(ctx context.Context) mode {
+	timer := time.NewTimer(lookTimeout)
+	defer timer.Stop()
+	select {
+	case <-h.nudged:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return h.look(ctx)
+}
+
+func (h *Handover) askMode(ctx context.Context, conn *grpc.ClientConn) mode {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	id := h.client.GetClusterID(ctx)
+	info, err := pdpb.NewPDClient(conn).GetClusterInfo(ctx, &pdpb.GetClusterInfoRequest{Header: &pdpb.ResponseHeader{ClusterId: id}})
+	switch modes := info.GetServiceModes(); {
+	case status.Code(err) == codes.Unimplemented:
+		return byPD // older than the service
+	case err != nil, info.GetHeader().GetError() != nil, info.GetHeader().GetClusterId() != id, len(modes) == 0:
+		return unknown
+	case modes[0] == pdpb.ServiceMode_API_SVC_MODE:
+		return serviceOfItsOwn
+	case modes[0] == pdpb.ServiceMode_PD_SVC_MODE:
+		return byPD
+	default:
+		return unknown
+	}
+}
+
+// connections are those of ours that TSO streams were opened on last, the latest first.
+type connections struct {
+	mu   sync.Mutex
+	list []*grpc.ClientConn
+}
+
+// maxConnections is how many are kept: those of a small cluster's members, and one or two
+// that ours tried and has not kept.
+const maxConnections = 5
+
+func (c *connections) add(conn *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.DeleteFunc(c.list, func(other *grpc.ClientConn) bool { return other == conn })
+	c.list = slices.Insert(list, 0, conn)
+	c.list = c.list[:min(len(c.list), maxConnections)]
+}
+
+// all returns those that are not closed.
+func (c *connections) all() []*grpc.ClientConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = slices.DeleteFunc(c.list, func(conn *grpc.ClientConn) bool { return conn.GetState() == connectivity.Shutdown })
+	return slices.Clone(c.list)
+}
+
+// learn is ours' stream interceptor: it remembers the connection, and has the mode looked
+// at, as PD changes it by ending all streams.
+func (h *Handover) learn(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	stream, err := streamer(ctx, desc, conn, method, opts...)
+	if err == nil && method == tsoMethod {
+		h.conns.add(conn)
+		h.nudge()
+	}
+	return stream, err
+}
+
+func (h *Handover) nudge() {
+	select {
+	case h.nudged <- struct{}{}:
+	default:
+	}
+}

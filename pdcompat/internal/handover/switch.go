@@ -1,0 +1,193 @@
+package handover
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tsoring/tso"
+)
+
+const (
+	// lookEvery is how often the mode is looked at where nothing suggests it, as upstream
+	// does, and dueEvery how often while a handover is due and the side that is to serve
+	// does not yet.
+	lookEvery = 3 * time.Second
+	dueEvery  = 200 * time.Millisecond
+	// openFirst and openLast are the first and the longest pause before ours is made again
+	// where it could not be.
+	openFirst = 3 * time.Second
+	openLast  = time.Minute
+	// drainTimeout bounds how long new calls wait for those that ours has.
+	drainTimeout = time.Second
+	// proofTimeout bounds how long they wait for the proof of the side that comes.
+	proofTimeout = 2 * time.Second
+)
+
+// run hands timestamps over whenever the mode changes, until ctx ends.
+func (h *Handover) run(ctx context.Context) {
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
+	pause := openFirst
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-h.nudged:
+		}
+		if h.client == nil { // written by this goroutine, or before it began
+			err := h.open(ctx)
+			if final(err) {
+				return
+			}
+			if err != nil {
+				pause = min(2*pause, openLast)
+				timer.Reset(pause)
+				continue
+			}
+		}
+		timer.Reset(h.round(ctx))
+	}
+}
+
+// round looks at the mode once, and hands over if it has changed. It returns the pause
+// before the next.
+func (h *Handover) round(ctx context.Context) time.Duration {
+	if h.cfg.ServerProxy {
+		return h.turnIfNeeded(ctx, ours)
+	}
+	switch h.look(ctx) {
+	case byPD:
+		return h.turnIfNeeded(ctx, ours)
+	case serviceOfItsOwn:
+		return h.turnIfNeeded(ctx, upstream)
+	default:
+		return lookEvery
+	}
+}
+
+func (h *Handover) turnIfNeeded(ctx context.Context, to side) time.Duration {
+	if h.serves() == to || h.handOver(ctx, to) {
+		return lookEvery
+	}
+	return dueEvery
+}
+
+func (h *Handover) serves() side {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.side
+}
+
+// handOver makes a side serve, and reports whether it does. On the run goroutine.
+func (h *Handover) handOver(ctx context.Context, to side) bool {
+	from := h.serves()
+	if !h.proves(ctx, to, 0, h.cfg.Timeout) {
+		return false
+	}
+	h.stop(from)
+	if from == ours {
+		h.drain(ctx)
+	}
+	floor := h.floor()
+	if !h.proves(ctx, to, floor, proofTimeout) {
+		h.cfg.Log.Error("timestamps stay where they come from: the other side grants none above those handed out",
+			zap.Bool("upstream", from == upstream), zap.Uint64("handed-out", floor))
+		h.begin(from, h.whyFor(from))
+		return false
+	}
+	h.begin(to, h.whyFor(to))
+	h.handovers.Add(1)
+	h.cfg.Log.Info("timestamps have been handed over", zap.Bool("upstream", to == upstream), zap.String("why", h.whyFor(to)))
+	return true
+}
+
+func (h *Handover) whyFor(s side) string {
+	if s == upstream {
+		return ownService
+	}
+	return ""
+}
+
+// stop has new calls wait, and takes back those that upstream has.
+func (h *Handover) stop(from side) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.turnTo(neither, h.why)
+	if from == upstream {
+		h.takeBackAll()
+	}
+}
+
+// turnTo makes a side serve, and gives it the calls that wait. Under mu.
+func (h *Handover) turnTo(s side, why string) {
+	h.side, h.why = s, why
+	switch s {
+	case ours:
+		if h.needed == nil {
+			h.needed = make(chan struct{})
+		}
+		h.giveFrom(h.calls.first)
+		h.direct.Store(&h.client) // only now: see direct
+	case upstream:
+		h.direct.Store(nil)
+		if h.needed != nil {
+			close(h.needed)
+			h.needed = nil
+		}
+		h.giveFrom(h.calls.first)
+	case neither:
+		h.direct.Store(nil)
+	}
+}
+
+// drain waits for the calls that ours has. It serves calls in the order in which they came,
+// so when it has served one more it has served those.
+func (h *Handover) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	_, _, _ = h.client.GetTS(ctx)
+}
+
+// floor is above what no timestamp of the side that comes may be.
+func (h *Handover) floor() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(h.highest, h.client.Stats().Highest)
+}
+
+// proves reports whether a side grants a timestamp above floor within the timeout.
+func (h *Handover) proves(ctx context.Context, s side, floor uint64, timeout time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for ctx.Err() == nil {
+		physical, logical, err := h.probe(ctx, s)
+		if err == nil && tso.ComposeTS(physical, logical) > floor {
+			return true
+		}
+		if err != nil && floor == 0 {
+			return false
+		}
+		sleep(ctx, retryPause)
+	}
+	return false
+}
+
+func (h *Handover) probe(ctx context.Context, s side) (physical, logical int64, err error) {
+	if s == ours {
+		return h.client.GetTS(ctx)
+	}
+	return h.ask(ctx).Wait()
+}
+
+// sleep returns after d, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

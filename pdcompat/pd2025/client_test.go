@@ -1,0 +1,151 @@
+package pd
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/pingcap/errors"
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"github.com/stretchr/testify/require"
+	"github.com/tikv/pd/client/opt"
+	"github.com/tikv/pd/client/pkg/caller"
+
+	ours "github.com/tsoring/tso"
+	"github.com/tsoring/tso/pdcompat"
+	"github.com/tsoring/tso/tsotest"
+)
+
+// options are those of all tests: PD's client asks for regions by a stream that the server
+// of tsotest does not have, and registers its metrics but once a process.
+func options(more ...opt.ClientOption) []opt.ClientOption {
+	return append([]opt.ClientOption{opt.WithEnableRouterClient(false), opt.WithMaxErrorRetry(3)}, more...)
+}
+
+func newClient(t *testing.T, server *tsotest.Server, more ...opt.ClientOption) Client {
+	t.Helper()
+	c, err := NewClient(caller.TestComponent, server.URLs(), SecurityOption{}, options(more...)...)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// stats returns what the client counts.
+func stats(t *testing.T, c Client) pdcompat.Stats {
+	t.Helper()
+	counted, ok := c.(pdcompat.StatsClient)
+	require.True(t, ok)
+	return counted.Stats()
+}
+
+// Each way to a timestamp, of the client and of those that it makes for components, is
+// counted by this library's client.
+func TestAllTimestampsAreOurs(t *testing.T) {
+	c := newClient(t, tsotest.New(t))
+	ctx := context.Background()
+	var made int64
+	for _, c := range []Client{c, c.WithCallerComponent("oracle"), c.WithCallerComponent("a").WithCallerComponent("b")} {
+		var last uint64
+		rise := func(physical, logical int64, err error) {
+			t.Helper()
+			require.NoError(t, err)
+			require.Greater(t, ours.ComposeTS(physical, logical), last)
+			last = ours.ComposeTS(physical, logical)
+			made++
+		}
+		rise(c.GetTS(ctx))
+		rise(c.GetTSAsync(ctx).Wait())
+		rise(c.GetLocalTS(ctx, "dc-1"))
+		rise(c.GetLocalTSAsync(ctx, "dc-1").Wait())
+		rise(c.GetMinTS(ctx))
+		require.Equal(t, made, stats(t, c).Timestamps)
+	}
+	require.Zero(t, stats(t, c).UpstreamCalls)
+}
+
+// A second stream would be upstream's.
+func TestUpstreamOpensNoTimestampStream(t *testing.T) {
+	server := tsotest.New(t)
+	c := newClient(t, server)
+	for range 20 {
+		_, _, err := c.GetTS(context.Background())
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 1, server.Stats().Streams)
+}
+
+func TestTimestampsComeFromUpstreamWhereTSOIsAServiceOfItsOwn(t *testing.T) {
+	server := tsotest.New(t)
+	c := newClient(t, server)
+	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
+	require.Never(t, func() bool { return stats(t, c).Upstream }, 4*time.Second, 100*time.Millisecond,
+		"there is no TSO service: upstream cannot serve")
+	_, _, err := c.GetTS(context.Background())
+	require.NoError(t, err)
+}
+
+func TestKeyspacesAreLeftToUpstream(t *testing.T) {
+	server := tsotest.New(t)
+	for id, left := range map[uint32]bool{0: false, 5: true} {
+		c, err := NewClientWithKeyspace(context.Background(), caller.TestComponent, id, server.URLs(), SecurityOption{}, options()...)
+		require.NoError(t, err)
+		_, _, err = c.GetTS(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, left, stats(t, c).Upstream)
+		c.Close()
+	}
+	c, err := NewClientWithAPIContext(context.Background(), NewAPIContextV1(), caller.TestComponent, server.URLs(), SecurityOption{}, options()...)
+	require.NoError(t, err)
+	require.False(t, stats(t, c).Upstream)
+	c.Close()
+}
+
+func TestErrorAfterCloseIsWhatProgramsOfEitherClientLookFor(t *testing.T) {
+	c := newClient(t, tsotest.New(t))
+	component := c.WithCallerComponent("oracle")
+	c.Close()
+	component.Close()
+	for _, c := range []Client{c, component} {
+		_, _, err := c.GetTS(context.Background())
+		require.ErrorIs(t, err, ours.ErrClosed)
+		require.Equal(t, context.Canceled, errors.Cause(err))
+		_, _, err = c.GetTSAsync(context.Background()).Wait()
+		require.Equal(t, context.Canceled, errors.Cause(err))
+		require.Equal(t, context.Canceled, errors.Cause(errors.Trace(err)))
+	}
+}
+
+func TestOptionsReachBothByName(t *testing.T) {
+	c := newClient(t, tsotest.New(t))
+	require.NoError(t, c.UpdateOption(opt.MaxTSOBatchWaitInterval, time.Millisecond))
+	require.NoError(t, c.UpdateOption(opt.TSOClientRPCConcurrency, 1))
+	require.NoError(t, c.UpdateOption(opt.TSOClientRPCConcurrency, 4))
+	require.NoError(t, c.UpdateOption(opt.EnableFollowerHandle, true))
+	require.NoError(t, c.UpdateOption(opt.EnableTSOFollowerProxy, true))
+	for option, value := range map[opt.DynamicOption]any{
+		opt.MaxTSOBatchWaitInterval: time.Second,
+		opt.EnableTSOFollowerProxy:  1,
+		opt.TSOClientRPCConcurrency: "2",
+		opt.DynamicOption(99):       1,
+	} {
+		require.Error(t, c.UpdateOption(option, value))
+	}
+}
+
+func TestOptionsAreNotWrittenIntoTheCallersSlice(t *testing.T) {
+	server := tsotest.New(t)
+	opts := append(make([]opt.ClientOption, 0, 10), options()...)
+	c, err := NewClient(caller.TestComponent, server.URLs(), SecurityOption{}, opts...)
+	require.NoError(t, err)
+	defer c.Close()
+	for _, o := range opts[len(opts):cap(opts)] {
+		require.Nil(t, o)
+	}
+}
+
+func TestErrorsOfTheConstructorAreUpstreams(t *testing.T) {
+	_, err := NewClient(caller.TestComponent, []string{"127.0.0.1:1"}, SecurityOption{}, options(opt.WithMaxErrorRetry(1))...)
+	require.Error(t, err)
+	_, err = NewClientWithKeyspace(context.Background(), caller.TestComponent, 1<<24, []string{"127.0.0.1:1"}, SecurityOption{})
+	require.ErrorContains(t, err, "invalid keyspace id")
+}
