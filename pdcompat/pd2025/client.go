@@ -93,5 +93,6 @@ func (c *client) Close() {
 	c.close.Do(func() {
 		c.timestamps.Close()
 		c.Client.Close()
+		c.timestamps.Wait()
 	})
 }

@@ -41,6 +41,7 @@ func stats(t *testing.T, c Client) pdcompat.Stats {
 // Each way to a timestamp, of the client and of those that it makes for components, is
 // counted by this library's client.
 func TestAllTimestampsAreOurs(t *testing.T) {
+	t.Parallel()
 	c := newClient(t, tsotest.New(t))
 	ctx := context.Background()
 	var made int64
@@ -65,6 +66,7 @@ func TestAllTimestampsAreOurs(t *testing.T) {
 
 // A second stream would be upstream's.
 func TestUpstreamOpensNoTimestampStream(t *testing.T) {
+	t.Parallel()
 	server := tsotest.New(t)
 	c := newClient(t, server)
 	for range 20 {
@@ -75,6 +77,7 @@ func TestUpstreamOpensNoTimestampStream(t *testing.T) {
 }
 
 func TestTimestampsComeFromUpstreamWhereTSOIsAServiceOfItsOwn(t *testing.T) {
+	t.Parallel()
 	server := tsotest.New(t)
 	c := newClient(t, server)
 	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
@@ -85,6 +88,7 @@ func TestTimestampsComeFromUpstreamWhereTSOIsAServiceOfItsOwn(t *testing.T) {
 }
 
 func TestKeyspacesAreLeftToUpstream(t *testing.T) {
+	t.Parallel()
 	server := tsotest.New(t)
 	for id, left := range map[uint32]bool{0: false, 5: true} {
 		c, err := NewClientWithKeyspace(context.Background(), caller.TestComponent, id, server.URLs(), SecurityOption{}, options()...)
@@ -101,6 +105,7 @@ func TestKeyspacesAreLeftToUpstream(t *testing.T) {
 }
 
 func TestErrorAfterCloseIsWhatProgramsOfEitherClientLookFor(t *testing.T) {
+	t.Parallel()
 	c := newClient(t, tsotest.New(t))
 	component := c.WithCallerComponent("oracle")
 	c.Close()
@@ -116,6 +121,7 @@ func TestErrorAfterCloseIsWhatProgramsOfEitherClientLookFor(t *testing.T) {
 }
 
 func TestOptionsReachBothByName(t *testing.T) {
+	t.Parallel()
 	c := newClient(t, tsotest.New(t))
 	require.NoError(t, c.UpdateOption(opt.MaxTSOBatchWaitInterval, time.Millisecond))
 	require.NoError(t, c.UpdateOption(opt.TSOClientRPCConcurrency, 1))
@@ -133,6 +139,7 @@ func TestOptionsReachBothByName(t *testing.T) {
 }
 
 func TestOptionsAreNotWrittenIntoTheCallersSlice(t *testing.T) {
+	t.Parallel()
 	server := tsotest.New(t)
 	opts := append(make([]opt.ClientOption, 0, 10), options()...)
 	c, err := NewClient(caller.TestComponent, server.URLs(), SecurityOption{}, opts...)
@@ -144,6 +151,7 @@ func TestOptionsAreNotWrittenIntoTheCallersSlice(t *testing.T) {
 }
 
 func TestErrorsOfTheConstructorAreUpstreams(t *testing.T) {
+	t.Parallel()
 	_, err := NewClient(caller.TestComponent, []string{"127.0.0.1:1"}, SecurityOption{}, options(opt.WithMaxErrorRetry(1))...)
 	require.Error(t, err)
 	_, err = NewClientWithKeyspace(context.Background(), caller.TestComponent, 1<<24, []string{"127.0.0.1:1"}, SecurityOption{})

@@ -34,9 +34,9 @@ type call struct {
 	err               error
 	done              chan struct{}
 
-	// The rest is guarded by Handover.mu. A call has been given to a side, or waits to be.
-	// turn counts how often it has been taken back, so that an answer of before is known,
-	// and failure is the last that upstream has answered.
+	// The rest is guarded by Handover.mu. given is what a side holds for the call, nil while it
+	// waits to be given to one. turn counts how often it has been taken back, and ended, so
+	// that what was asked before is known, and failure is the last that upstream has answered.
 	given    Future
 	takeBack context.CancelFunc
 	turn     int
@@ -50,9 +50,20 @@ type call struct {
 // it took them, whatever comes between.
 type calls struct {
 	first, last *call
+	// waiting is the first that waits to be given; those behind it do, too.
+	waiting *call
 	// pausing is set while calls that upstream has failed are not given to it again.
 	pausing bool
-	news    chan struct{} // wakes serve: the first call has been given
+	toGive  chan struct{} // wakes give
+	toServe chan struct{} // wakes serve
+}
+
+// wake has a goroutine look again that waits for news.
+func wake(news chan struct{}) {
+	select {
+	case news <- struct{}{}:
+	default:
+	}
 }
 
 // failed is a future that fails.
@@ -83,7 +94,10 @@ func (h *Handover) call(ctx context.Context) Future {
 		h.calls.last.next = c
 	}
 	h.calls.last = c
-	h.giveFrom(c)
+	if h.calls.waiting == nil {
+		h.calls.waiting = c
+	}
+	wake(h.calls.toGive)
 	return c
 }
 
@@ -122,36 +136,79 @@ func (c *call) spent() error {
 	}
 }
 
-// giveFrom gives a call, and all that come behind it, to the side that serves. Under mu, so
-// that calls are given in their order.
-func (h *Handover) giveFrom(c *call) {
-	if h.side == neither || h.calls.pausing {
-		return
-	}
-	for ; c != nil; c = c.next {
-		ctx, cancel := context.WithDeadline(c.ctx, c.began.Add(h.budget))
-		c.takeBack = cancel
-		if h.side == ours {
-			c.given = h.client.GetTSAsync(ctx)
-		} else {
-			h.upstreamCalls.Add(1)
-			c.given = h.ask(ctx)
+// give gives calls to upstream one after another, until ctx ends. It alone does, without the
+// lock: upstream's GetTSAsync may block, and while upstream looks for a TSO service it does for
+// minutes, whatever the context.
+func (h *Handover) give(ctx context.Context) {
+	for ctx.Err() == nil {
+		c, asked, turn := h.firstWaiting()
+		if c == nil {
+			select {
+			case <-ctx.Done():
+			case <-h.calls.toGive:
+			}
+			continue
 		}
+		h.upstreamCalls.Add(1)
+		h.given(c, turn, h.ask(asked))
 	}
-	select {
-	case h.calls.news <- struct{}{}:
-	default:
+}
+
+// firstWaiting returns the first call that is to be given to upstream, nil if there is none.
+func (h *Handover) firstWaiting() (c *call, asked context.Context, turn int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c = h.calls.waiting
+	if c == nil || h.side != upstream || h.calls.pausing {
+		return nil, nil, 0
 	}
+	return c, c.limited(h.budget), c.turn
+}
+
+// limited returns the context that a side is asked with. Under mu.
+func (c *call) limited(budget time.Duration) context.Context {
+	ctx, cancel := context.WithDeadline(c.ctx, c.began.Add(budget))
+	c.takeBack = cancel
+	return ctx
+}
+
+// given notes what upstream holds for a call, unless that has been taken back meanwhile.
+func (h *Handover) given(c *call, turn int, future Future) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.turn == turn {
+		c.given = future
+		h.calls.waiting = c.next
+		wake(h.calls.toServe)
+	}
+}
+
+// giveToOurs gives all calls that wait to ours. Under mu: it begins to serve now, and calls
+// that come after these go to it without the lock.
+func (h *Handover) giveToOurs() {
+	for ; h.calls.waiting != nil; h.calls.waiting = h.calls.waiting.next {
+		c := h.calls.waiting
+		c.given = h.client.GetTSAsync(c.limited(h.budget))
+	}
+	wake(h.calls.toServe)
 }
 
 // takeBackAll takes all calls back that have not ended, so that they can be given again.
 // Under mu.
 func (h *Handover) takeBackAll() {
-	for c := h.calls.first; c != nil && c.given != nil; c = c.next {
-		c.takeBack()
-		c.given = nil
-		c.turn++
+	for c := h.calls.first; c != nil; c = c.next {
+		c.drop()
 	}
+	h.calls.waiting = h.calls.first
+}
+
+// drop lets go of what a side holds for a call. Under mu.
+func (c *call) drop() {
+	if c.takeBack != nil {
+		c.takeBack()
+	}
+	c.given, c.takeBack = nil, nil
+	c.turn++
 }
 
 // serve ends calls one after another, until ctx ends.
@@ -162,7 +219,7 @@ func (h *Handover) serve(ctx context.Context) {
 		if given == nil {
 			select {
 			case <-ctx.Done():
-			case <-h.calls.news:
+			case <-h.calls.toServe:
 			}
 			continue
 		}
@@ -174,8 +231,8 @@ func (h *Handover) serve(ctx context.Context) {
 	}
 }
 
-// firstGiven returns the first call and what the side that it has been given to holds for
-// it, nil if there is none or it waits to be given.
+// firstGiven returns the first call and what a side holds for it, nil if there is none or it
+// waits to be given.
 func (h *Handover) firstGiven() (c *call, given Future, turn int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -213,14 +270,14 @@ func (h *Handover) settle(c *call, turn int, physical, logical int64, err error)
 // endFirst ends the first call. Under mu.
 func (h *Handover) endFirst(physical, logical int64, err error) {
 	c := h.calls.first
+	if h.calls.waiting == c {
+		h.calls.waiting = c.next
+	}
 	h.calls.first = c.next
 	if c.next == nil {
 		h.calls.last = nil
 	}
-	if c.takeBack != nil {
-		c.takeBack()
-	}
-	c.turn++
+	c.drop()
 	c.physical, c.logical, c.err = physical, logical, err
 	close(c.done)
 }
@@ -230,7 +287,7 @@ func (h *Handover) resume() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls.pausing = false
-	h.giveFrom(h.calls.first)
+	wake(h.calls.toGive)
 }
 
 // endAll ends all calls for good.

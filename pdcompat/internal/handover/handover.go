@@ -79,23 +79,26 @@ type Handover struct {
 	highest uint64
 	calls   calls
 
+	probes  prober
 	conns   connections
 	nudged  chan struct{} // wakes run
 	cancel  context.CancelFunc
-	running sync.WaitGroup // run and serve
+	running sync.WaitGroup // the goroutines
 }
 
 // New returns a Handover that has not begun: its interceptor can be given to upstream.
 func New(cfg Config) *Handover {
-	return &Handover{
+	h := &Handover{
 		cfg:     cfg,
 		budget:  max(cfg.Timeout, time.Millisecond),
 		dynamic: make(map[tso.DynamicOption]any),
 		needed:  make(chan struct{}),
 		nudged:  make(chan struct{}, 1),
 		cancel:  func() {},
-		calls:   calls{news: make(chan struct{}, 1)},
+		calls:   calls{toGive: make(chan struct{}, 1), toServe: make(chan struct{}, 1)},
 	}
+	h.probes.running = &h.running
+	return h
 }
 
 // Start begins, once upstream is there, and returns when it is known who serves first. It
@@ -106,6 +109,7 @@ func (h *Handover) Start(ctx context.Context, ask func(ctx context.Context) Futu
 	h.ask, h.cancel = ask, cancel
 	h.mu.Unlock()
 	h.running.Go(func() { h.serve(ctx) })
+	h.running.Go(func() { h.give(ctx) })
 	if h.cfg.Upstream != "" {
 		h.begin(upstream, h.cfg.Upstream)
 		return
@@ -250,7 +254,8 @@ func (h *Handover) Stats() pdcompat.Stats {
 	return s
 }
 
-// Close ends ours and all calls that wait. Upstream is to be closed after it.
+// Close ends ours and all calls that wait. Upstream is to be closed then, which ends what may
+// still wait for it, and then Wait returns soon.
 func (h *Handover) Close() {
 	h.endAll()
 	h.mu.Lock()
@@ -260,8 +265,10 @@ func (h *Handover) Close() {
 	if client != nil {
 		client.Close()
 	}
-	h.running.Wait()
 }
+
+// Wait returns when nothing of a Handover is left that has been closed.
+func (h *Handover) Wait() { h.running.Wait() }
 
 // bare returns addresses without their schemes, as upstream takes them: whether to speak TLS
 // is for the certificates to say.

@@ -26,12 +26,16 @@ type service struct {
 	asked  atomic.Int64
 	broken atomic.Bool
 	back   atomic.Uint64 // taken off each timestamp, composed
+	block  atomic.Pointer[chan struct{}]
 }
 
 var errBroken = errors.New("the TSO service is down")
 
 func (s *service) ask(ctx context.Context) Future {
 	s.asked.Add(1)
+	if let := s.block.Load(); let != nil {
+		<-*let
+	}
 	if s.broken.Load() {
 		return failed{errBroken}
 	}
@@ -69,7 +73,7 @@ func start(t *testing.T, server *tsotest.Server, s *service, change ...func(*Con
 	}
 	h := New(cfg)
 	h.Start(context.Background(), s.ask)
-	t.Cleanup(h.Close)
+	t.Cleanup(func() { h.Close(); h.Wait() })
 	return h
 }
 
@@ -304,6 +308,36 @@ func TestFuturesThatNobodyWaitsForAreLetGo(t *testing.T) {
 	require.NoError(t, err, "what it was given is there")
 }
 
+// PD's client looks for a TSO service for minutes at times, in calls that are deaf to their
+// context.
+func TestUpstreamThatBlocksHoldsUpNobody(t *testing.T) {
+	server := tsotest.New(t)
+	s := newService(t, server)
+	h := start(t, server, s, func(c *Config) { c.Timeout = 100 * time.Millisecond })
+	let := make(chan struct{})
+	s.block.Store(&let)
+	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
+	h.nudge()
+	asked := s.asked.Load()
+	require.Eventually(t, func() bool { return s.asked.Load() > asked }, 10*time.Second, time.Millisecond)
+	for range 10 {
+		_, _, err := h.GetTS(context.Background())
+		require.NoError(t, err, "ours serves as long as upstream does not")
+	}
+	close(let)
+	require.Eventually(t, func() bool { return h.Stats().Upstream }, 10*time.Second, time.Millisecond)
+
+	again := make(chan struct{})
+	s.block.Store(&again)
+	_, _, err := h.GetTS(context.Background())
+	require.ErrorIs(t, err, tso.ErrBudgetSpent)
+	future := h.GetTSAsync(context.Background())
+	h.Close()
+	_, _, err = future.Wait()
+	requireClosed(t, err)
+	close(again)
+}
+
 func TestEverythingAfterCloseIsClosed(t *testing.T) {
 	for _, m := range []pdpb.ServiceMode{pdpb.ServiceMode_PD_SVC_MODE, pdpb.ServiceMode_API_SVC_MODE} {
 		server := tsotest.New(t)
@@ -346,4 +380,5 @@ func TestCallsEndWithTheContextOfTheClient(t *testing.T) {
 		return errors.Is(err, tso.ErrClosed)
 	}, 10*time.Second, time.Millisecond)
 	h.Close()
+	h.Wait()
 }

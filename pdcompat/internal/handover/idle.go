@@ -20,13 +20,26 @@ const tsoMethod = "/pdpb.PD/Tso"
 func (h *Handover) Intercept(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	streamer grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	if method == tsoMethod {
-		if needed := h.neededByUpstream(); needed != nil {
-			return &idleStream{ctx: ctx, needed: needed}, nil
-		}
+	if method != tsoMethod {
+		return streamer(ctx, desc, conn, method, opts...)
 	}
-	return streamer(ctx, desc, conn, method, opts...)
+	if needed := h.neededByUpstream(); needed != nil {
+		return &idleStream{ctx: ctx, needed: needed}, nil
+	}
+	stream, err := streamer(ctx, desc, conn, method, opts...)
+	if err == nil && h.cfg.Upstream != "" && askMode(ctx, conn, 0) == serviceOfItsOwn {
+		return nil, errOtherGroup
+	}
+	return stream, err
 }
+
+// errOtherGroup refuses a stream to PD to a client for a keyspace where TSO is a service of
+// its own. PD passes what comes on it to the default keyspace group, whatever the keyspace;
+// and upstream uses one for up to 3 s after the mode has changed, until it finds out. The mode
+// is asked for when the stream is there, since PD changes it by starting anew, which ends
+// streams: what is true then has been since the stream began. Upstream ends the stream's
+// context.
+var errOtherGroup = status.Error(codes.Unavailable, "tso: a keyspace's timestamps do not come from PD where TSO is a service of its own")
 
 // neededByUpstream returns what is closed when upstream needs streams, nil if it does now.
 func (h *Handover) neededByUpstream() <-chan struct{} {

@@ -3,6 +3,7 @@ package handover
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,11 +29,15 @@ const ownService = "TSO is a service of its own in this cluster, with keyspace g
 // lookTimeout bounds a question for the mode.
 const lookTimeout = time.Second
 
-// look asks PD who grants timestamps.
+// look asks the leader who grants timestamps. While a cluster changes its mode member by
+// member they say different things, and the leader's word is what upstream goes by as well.
 func (h *Handover) look(ctx context.Context) mode {
+	_, leader, _ := strings.Cut(h.client.GetLeaderAddr(), "://")
 	for _, conn := range h.conns.all() {
-		if m := h.askMode(ctx, conn); m != unknown {
-			return m
+		if leader != "" && strings.HasSuffix(conn.Target(), "/"+leader) {
+			if m := askMode(ctx, conn, h.client.GetClusterID(ctx)); m != unknown {
+				return m
+			}
 		}
 	}
 	return unknown
@@ -50,15 +55,17 @@ func (h *Handover) firstLook(ctx context.Context) mode {
 	return h.look(ctx)
 }
 
-func (h *Handover) askMode(ctx context.Context, conn *grpc.ClientConn) mode {
+// askMode asks the member at the other end, which may be one of any cluster if the id is 0.
+func askMode(ctx context.Context, conn *grpc.ClientConn, clusterID uint64) mode {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	id := h.client.GetClusterID(ctx)
-	info, err := pdpb.NewPDClient(conn).GetClusterInfo(ctx, &pdpb.GetClusterInfoRequest{Header: &pdpb.ResponseHeader{ClusterId: id}})
+	info, err := pdpb.NewPDClient(conn).GetClusterInfo(ctx, &pdpb.GetClusterInfoRequest{})
 	switch modes := info.GetServiceModes(); {
 	case status.Code(err) == codes.Unimplemented:
 		return byPD // older than the service
-	case err != nil, info.GetHeader().GetError() != nil, info.GetHeader().GetClusterId() != id, len(modes) == 0:
+	case err != nil, info.GetHeader().GetError() != nil, len(modes) == 0:
+		return unknown // not started, for one
+	case clusterID != 0 && info.GetHeader().GetClusterId() != clusterID:
 		return unknown
 	case modes[0] == pdpb.ServiceMode_API_SVC_MODE:
 		return serviceOfItsOwn
@@ -108,9 +115,4 @@ func (h *Handover) learn(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.
 	return stream, err
 }
 
-func (h *Handover) nudge() {
-	select {
-	case h.nudged <- struct{}{}:
-	default:
-	}
-}
+func (h *Handover) nudge() { wake(h.nudged) }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/tsoring/tso"
 )
 
 const (
@@ -129,7 +127,7 @@ func (h *Handover) turnTo(s side, why string) {
 		if h.needed == nil {
 			h.needed = make(chan struct{})
 		}
-		h.giveFrom(h.calls.first)
+		h.giveToOurs()
 		h.direct.Store(&h.client) // only now: see direct
 	case upstream:
 		h.direct.Store(nil)
@@ -137,7 +135,7 @@ func (h *Handover) turnTo(s side, why string) {
 			close(h.needed)
 			h.needed = nil
 		}
-		h.giveFrom(h.calls.first)
+		wake(h.calls.toGive)
 	case neither:
 		h.direct.Store(nil)
 	}
@@ -156,30 +154,6 @@ func (h *Handover) floor() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return max(h.highest, h.client.Stats().Highest)
-}
-
-// proves reports whether a side grants a timestamp above floor within the timeout.
-func (h *Handover) proves(ctx context.Context, s side, floor uint64, timeout time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for ctx.Err() == nil {
-		physical, logical, err := h.probe(ctx, s)
-		if err == nil && tso.ComposeTS(physical, logical) > floor {
-			return true
-		}
-		if err != nil && floor == 0 {
-			return false
-		}
-		sleep(ctx, retryPause)
-	}
-	return false
-}
-
-func (h *Handover) probe(ctx context.Context, s side) (physical, logical int64, err error) {
-	if s == ours {
-		return h.client.GetTS(ctx)
-	}
-	return h.ask(ctx).Wait()
 }
 
 // sleep returns after d, or when ctx ends.
