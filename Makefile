@@ -147,6 +147,10 @@ bench: ## Measure beside PD's own client, interleaved, on real PD processes: the
 bench-busy: ## Measure in a process that has more work than processors, beside PD's own client: ROUNDS=5
 	cd bench && go run ./cmd/tso-compare --set long --only '^(busy|tasks|paced|far-busy)/' --impls tso,upstream,nobody --rounds $(ROUNDS)
 
+.PHONY: bench-adapter
+bench-adapter: ## Measure what the adapter to PD's client costs, and gains: ROUNDS=31 for a small difference
+	cd bench && go run ./cmd/tso-compare --set long --only '^adapter/' --rounds $(ROUNDS) --duration 500ms
+
 .PHONY: bench-report
 bench-report: ## Measure everything, and write a page with pictures to bench/results/: ROUNDS=5 SLICE=1s
 	cd bench && go run ./cmd/tso-compare --set long --rounds $(ROUNDS) --duration $(SLICE) --out results/$$(date -u +%Y-%m-%d)

@@ -12,6 +12,7 @@ require (
 	github.com/tikv/pd/client v0.0.0-20260805103528-afa43111d149
 	github.com/tsoring/tso v0.0.0
 	github.com/tsoring/tso/integration v0.0.0-00010101000000-000000000000
+	github.com/tsoring/tso/pdcompat/pd2025 v0.0.0
 	go.uber.org/zap v1.28.0
 	golang.org/x/text v0.40.0
 	gonum.org/v1/plot v0.17.0
@@ -55,3 +56,5 @@ require (
 replace github.com/tsoring/tso => ../
 
 replace github.com/tsoring/tso/integration => ../integration
+
+replace github.com/tsoring/tso/pdcompat/pd2025 => ../pdcompat/pd2025

@@ -3,6 +3,7 @@
 //
 //   - "tso", the client of this repository,
 //   - "upstream", PD's own client github.com/tikv/pd/client,
+//   - "adapter", that with timestamps of this repository's, from pdcompat/pd2025,
 //   - "bare", one gRPC stream with grpc-go's default options and one request in
 //     flight: what a round trip costs without any client around it.
 //
@@ -82,6 +83,7 @@ type Config struct {
 const (
 	TSO      = "tso"
 	Upstream = "upstream"
+	Adapter  = "adapter"
 	Bare     = "bare"
 )
 
@@ -89,7 +91,7 @@ const (
 type opener func(ctx context.Context, cfg Config) (Client, error)
 
 // Names returns the names that Open knows, ours first.
-func Names() []string { return []string{TSO, Upstream, Bare} }
+func Names() []string { return []string{TSO, Upstream, Adapter, Bare} }
 
 // Check returns an error that says what to change if there is no such client, or
 // if it cannot do what is asked of it. It opens nothing.
@@ -97,7 +99,7 @@ func Check(name string, cfg Config, async bool) error {
 	switch {
 	case !slices.Contains(Names(), name):
 		return fmt.Errorf("no client is called %q, choose one of %s", name, strings.Join(Names(), ", "))
-	case name == Upstream && cfg.DC != "":
+	case (name == Upstream || name == Adapter) && cfg.DC != "":
 		return errors.New("the upstream client takes no local timestamps any more: it answers with global ones")
 	case name == Bare && async:
 		return errors.New("the bare stream has no futures")
@@ -111,7 +113,7 @@ func Open(ctx context.Context, name string, cfg Config) (Client, error) {
 	if err := Check(name, cfg, false); err != nil {
 		return nil, err
 	}
-	open := map[string]opener{TSO: openTSO, Upstream: openUpstream, Bare: openBare}[name]
+	open := map[string]opener{TSO: openTSO, Upstream: openUpstream, Adapter: openAdapter, Bare: openBare}[name]
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	keep := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
 	c, err := open(life, cfg)

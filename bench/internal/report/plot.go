@@ -39,6 +39,7 @@ var styles = []style{
 	{"tso", color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff}, vgdraw.CircleGlyph{}},
 	{"upstream", color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}, vgdraw.BoxGlyph{}},
 	{"upstream-4", color.RGBA{R: 0x6b, G: 0xb3, B: 0xe3, A: 0xff}, vgdraw.PyramidGlyph{}},
+	{"adapter", color.RGBA{R: 0xff, G: 0x8c, B: 0x1a, A: 0xff}, vgdraw.SquareGlyph{}},
 	{"bare", color.RGBA{R: 0x55, G: 0x55, B: 0x55, A: 0xff}, vgdraw.CrossGlyph{}},
 }
 

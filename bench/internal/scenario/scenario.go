@@ -47,6 +47,7 @@ var (
 	TSO       = Rival{Name: "tso", Client: impl.TSO}
 	Upstream  = Rival{Name: "upstream", Client: impl.Upstream}
 	Upstream4 = Rival{Name: "upstream-4", Client: impl.Upstream, Concurrency: 4}
+	Adapter   = Rival{Name: "adapter", Client: impl.Adapter}
 	Bare      = Rival{Name: "bare", Client: impl.Bare}
 
 	// Plain is ours without what makes it quick in a busy process.

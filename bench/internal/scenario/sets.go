@@ -88,6 +88,12 @@ func near() []Scenario {
 			Rivals: []Rival{TSO, TSOCancelable, Upstream, UpstreamCancelable},
 		})
 	}
+	for _, callers := range []int{1, 64, 512} {
+		all = append(all, Scenario{
+			Group: "adapter", Params: params(callers), Site: Near, Callers: callers,
+			Rivals: []Rival{TSO, Adapter, Upstream},
+		})
+	}
 	for _, producers := range []int{1, 8, 64} {
 		all = append(all, Scenario{
 			Group: "ring", Params: fmt.Sprintf("producers=%d", producers), Site: Near,
