@@ -159,7 +159,7 @@ func TestClients_WithFutures(t *testing.T) {
 
 func TestCheck_SaysWhatCannotBe(t *testing.T) {
 	require.NoError(t, Check(TSO, Config{DC: "dc-1"}, true))
-	require.ErrorContains(t, Check("nobody", Config{}, false), "tso, upstream, bare")
+	require.ErrorContains(t, Check("nobody", Config{}, false), "tso, upstream, adapter, bare")
 	require.ErrorContains(t, Check(Upstream, Config{DC: "dc-1"}, false), "local")
 	require.ErrorContains(t, Check(Bare, Config{}, true), "futures")
 }
