@@ -60,7 +60,7 @@ func TestParse_ErrorNamesTheCulprit(t *testing.T) {
 		"--cert and --key":    {"--cert=a"},
 		"--cert needs":        {"--pd=a:1", "--cert=a", "--key=b"},
 		"--cacert needs --pd": {"--cacert=a"},
-		"tso, upstream, bare": {"--impl=other"},
+		"tso, upstream, adapter, bare": {"--impl=other"},
 		"no futures":          {"--impl=bare", "--async=2"},
 		"unknown flag":        {"--colour"},
 	} {
