@@ -27,7 +27,8 @@ const _ uint = 1<<logicalBits>>maxSuffixBits - MaxCount
 const firstStorage = 64
 
 // Batch is a group of at most MaxCount requests that is filled, sent and
-// finished once, and then used again.
+// finished once, and then used again. A request may ask for several timestamps: Pack
+// sees to it that those of a batch that is sent are no more than MaxCount together.
 //
 // A batch has one owner at a time. While it is filled or waits to be sent
 // (again), that is the holder of the lane's send seat, and the methods without a
@@ -106,6 +107,42 @@ func (b *Batch[R]) Filter(keep func(R) bool) {
 	}
 	clear(b.requests[len(kept):])
 	b.requests = kept
+}
+
+// Pack brings what one RPC can ask for to the front, in order. weigh tells how many
+// timestamps a request asks for, at most MaxCount, or 0 if the request is to be forgotten:
+// then weigh has dealt with it. Pack returns the number of requests in front and how many
+// timestamps they ask for; behind them is what did not fit, for Split.
+func (b *Batch[R]) Pack(weigh func(R) int) (requests, timestamps int) {
+	packed, behind := b.requests[:0], b.requests[:0]
+	for i, r := range b.requests {
+		weight := weigh(r)
+		if timestamps+weight > MaxCount {
+			behind = b.requests[i:]
+			break
+		}
+		if weight > 0 {
+			timestamps += weight
+			packed = append(packed, r)
+		}
+	}
+	requests = len(packed)
+	packed = append(packed, behind...)
+	clear(b.requests[len(packed):])
+	b.requests = packed
+	return requests, timestamps
+}
+
+// Split moves all but the first n requests, in order, to rest, which is empty and the
+// caller's as well.
+func (b *Batch[R]) Split(n int, rest *Batch[R]) {
+	moved := b.requests[n:]
+	if cap(rest.requests) < len(moved) {
+		rest.requests = make([]R, 0, len(moved))
+	}
+	rest.requests = append(rest.requests[:0], moved...)
+	clear(moved)
+	b.requests = b.requests[:n]
 }
 
 // Len returns the number of requests.
