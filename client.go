@@ -174,6 +174,7 @@ func (c *client) build(cfg *config) {
 		clusterID:   func() uint64 { return c.members.Snapshot().ClusterID },
 		wheel:       wheel.New(),
 		requests:    newRequestPool(),
+		parts:       newRequestPool(),
 		batches:     &sync.Pool{New: newBatch},
 		pace:        &c.pace,
 		unknown:     &c.unknown,

@@ -165,6 +165,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 		clusterID: func() uint64 { return fakeCluster },
 		wheel:     wheel.New(),
 		requests:  newRequestPool(),
+		parts:     newRequestPool(),
 		batches:   &sync.Pool{New: newBatch},
 		pace:      &pacer{},
 		unknown:   &unknownLists{},

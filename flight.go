@@ -76,7 +76,7 @@ type flight struct {
 type flightSlot struct {
 	batch  *requestBatch
 	number uint64 // for batch.Claim
-	count  uint32
+	count  uint32 // the timestamps asked for
 	// sentAt is when it was sent, and sentTick the same on the coarse clock. Atomics,
 	// since the tick reads them too, of a slot that may be used again meanwhile: then it
 	// finds the later time.
@@ -127,12 +127,12 @@ func (f *flight) len() int {
 	return int(f.tail.Load() - head)
 }
 
-// add puts b, owned by the caller, behind the batches in flight and gives it up.
-// Send side; there is room.
-func (f *flight) add(b *requestBatch, sentAt, sentTick, expiry int64) {
+// add puts b, owned by the caller and good for count timestamps, behind the batches in
+// flight and gives it up. Send side; there is room.
+func (f *flight) add(b *requestBatch, count uint32, sentAt, sentTick, expiry int64) {
 	tail := f.tail.Load()
 	s := &f.slots[tail%maxInFlight]
-	s.batch, s.count, s.expiry = b, uint32(b.Len()), expiry
+	s.batch, s.count, s.expiry = b, count, expiry
 	s.sentAt.Store(sentAt)
 	s.sentTick.Store(sentTick)
 	s.number = b.Launch()

@@ -53,7 +53,8 @@ type laneEnv struct {
 
 	wheel    *wheel.Wheel
 	requests *requestPool
-	batches  *sync.Pool // of *requestBatch
+	parts    *requestPool // those of GetTSBatch, whose weights differ
+	batches  *sync.Pool   // of *requestBatch
 	pace     *pacer
 	unknown  *unknownLists
 	stats    *counters
@@ -261,7 +262,7 @@ func newLane(dc string, env *laneEnv) *lane {
 // ended, or the context or the budget ends before the ring has room: then r is the
 // caller's still. It does not wait for anything else.
 func (l *lane) push(ctx context.Context, r *request) error {
-	if err := l.add(ctx, r); err != nil {
+	if err := l.add(ctx, r, l.clock.Load()); err != nil {
 		return err
 	}
 	l.look()
@@ -270,7 +271,7 @@ func (l *lane) push(ctx context.Context, r *request) error {
 
 // pushToWait is push for a caller that is going to wait for the answer at once.
 func (l *lane) pushToWait(ctx context.Context, r *request) error {
-	if err := l.add(ctx, r); err != nil {
+	if err := l.add(ctx, r, l.clock.Load()); err != nil {
 		return err
 	}
 	if l.gather() {
@@ -279,12 +280,12 @@ func (l *lane) pushToWait(ctx context.Context, r *request) error {
 	return nil
 }
 
-// add puts r into the ring.
-func (l *lane) add(ctx context.Context, r *request) error {
+// add puts r, of a call that began at start on the coarse clock, into the ring.
+func (l *lane) add(ctx context.Context, r *request, start int64) error {
 	if closing := l.closing.Load(); closing != nil {
 		return *closing
 	}
-	r.start, r.ended = l.clock.Load(), l.whyEnded
+	r.start, r.ended = start, l.whyEnded
 	if !l.ring.TryPush(r) {
 		if err := l.pushSlow(ctx, r); err != nil {
 			return err

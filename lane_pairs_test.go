@@ -399,7 +399,7 @@ func TestTickRacesWhoMakesWork(t *testing.T) {
 	b := &requestBatch{}
 	var room [1]*request
 	for name, show := range map[string]func(){
-		"push": func() { _ = l.add(context.Background(), r) },
+		"push": func() { _ = l.add(context.Background(), r, l.clock.Load()) },
 		"cut":  func() { l.enqueue(b) },
 	} {
 		require.True(t, race(func() {

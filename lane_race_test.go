@@ -24,7 +24,7 @@ func inFlight(l *lane) (*flight, *request) {
 	r := l.env.requests.get(context.Background())
 	b := l.newBatch()
 	b.Fill(func(room []*request) int { room[0] = r; return 1 })
-	f.add(b, l.env.now(), 0, l.expiryOf(b))
+	f.add(b, 1, l.env.now(), 0, l.expiryOf(b))
 	l.adopted = f
 	l.setCurrent(f)
 	return f, r

@@ -161,7 +161,8 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	if slot == nil {
 		return l.bad(f, errUnsolicited)
 	}
-	if err := response.Check(slot.count, l.env.clusterID()); err != nil {
+	count := slot.count
+	if err := response.Check(count, l.env.clusterID()); err != nil {
 		return l.bad(f, err)
 	}
 	now := l.env.now()
@@ -171,14 +172,14 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 	if err := l.checkTime(response.Physical, now); err != nil {
 		return l.bad(f, err)
 	}
-	granted := batch.Share(response.Physical, response.Logical, slot.count, response.SuffixBits)
+	granted := batch.Share(response.Physical, response.Logical, count, response.SuffixBits)
 	if first := granted.At(0); first <= l.high.ts {
 		return l.fellBack(f, first)
 	}
 	if l.failures > 0 {
 		l.recovered()
 	}
-	l.handOut(granted.At(int(slot.count)-1), now)
+	l.handOut(granted.At(int(count)-1), now)
 	l.measure(f, slot, now)
 	b := slot.batch
 	mine := b.Claim(slot.number)
@@ -195,7 +196,7 @@ func (l *lane) answer(f *flight, response *wire.Response) error {
 		l.look()
 	}
 	if mine {
-		l.share(b, granted)
+		l.share(b, count, granted)
 	}
 	return nil
 }
@@ -218,13 +219,30 @@ func (l *lane) measure(f *flight, slot *flightSlot, now int64) {
 	}
 }
 
-// share hands out what was granted to a batch, which the caller owns. Where
+// share hands out the count timestamps granted to a batch, which the caller owns. Where
 // requests have left the batch since it was sent, timestamps are lost.
-func (l *lane) share(b *requestBatch, granted batch.Range) {
-	for i, r := range b.Requests() {
-		r.finish(granted.At(i))
+func (l *lane) share(b *requestBatch, count uint32, granted batch.Range) {
+	requests := b.Requests()
+	if len(requests) == int(count) { // so each asks for one, and none has left
+		for i, r := range requests {
+			r.finish(granted.At(i))
+		}
+	} else {
+		shareByWeight(requests, granted)
 	}
 	l.freeBatch(b)
+}
+
+// shareByWeight gives each request as many neighbours of the range as it asks for, in
+// order. The requests that have left only make the sum smaller: it ends within the range.
+func shareByWeight(requests []*request, granted batch.Range) {
+	next, step := 0, granted.Step()
+	for _, r := range requests {
+		first := granted.At(next)
+		next += int(r.weight) // before finish, which gives r up
+		r.step = step
+		r.finish(first)
+	}
 }
 
 // recovered forgets what has gone wrong before a good answer.

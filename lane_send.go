@@ -70,11 +70,11 @@ func (l *lane) sendNext(f *flight) bool {
 	if f.len() >= l.mostInFlight(f) {
 		return false
 	}
-	b := l.popQueue()
+	b, count := l.popQueue()
 	if b == nil {
 		return true // every caller of the batch had gone
 	}
-	return l.launch(f, b)
+	return l.launch(f, b, count)
 }
 
 // cutByPolicy moves what is in the ring into the queue if it is time to send it.
@@ -142,30 +142,51 @@ func (l *lane) dequeue() *requestBatch {
 	return b
 }
 
-// popQueue takes the oldest batch out of the queue, without the requests whose
-// callers have gone: those are not sent. It returns nil if none is left.
-func (l *lane) popQueue() *requestBatch {
-	b := l.dequeue()
+// popQueue takes the oldest batch out of the queue and returns how many timestamps it asks
+// for. The requests whose callers have gone are not sent, and those behind the first one
+// that one RPC cannot ask for as well stay in front of the queue, which only happens where
+// some ask for several timestamps each. It returns nil if no request is left.
+func (l *lane) popQueue() (b *requestBatch, count int) {
+	b = l.dequeue()
 	before := b.Len()
-	b.Filter(stillWanted)
+	packed, count := b.Pack(weightIfWanted)
 	if gone := before - b.Len(); gone > 0 {
 		l.env.stats.abandoned.Add(int64(gone))
 	}
+	if packed < b.Len() {
+		rest := l.newBatch()
+		b.Split(packed, rest)
+		l.requeue(rest)
+	}
 	if b.Len() == 0 {
 		l.freeBatch(b)
-		return nil
+		return nil, 0
 	}
-	return b
+	return b, count
 }
 
-func stillWanted(r *request) bool { return !r.dropIfAbandoned() }
+// requeue puts b where dequeue has just taken a batch out.
+func (l *lane) requeue(b *requestBatch) {
+	l.queue.unpop(b)
+	l.waiting += b.Len()
+	l.queued.Store(int32(l.queue.length))
+	l.keepTicking()
+}
 
-// launch sends b. If the stream turns out to be broken, b is in flight on it all
-// the same, and comes back with what else is.
-func (l *lane) launch(f *flight, b *requestBatch) bool {
-	count := b.Len()
+// weightIfWanted returns how many timestamps r asks for, or 0 if its caller has gone:
+// then r is another call's by now.
+func weightIfWanted(r *request) int {
+	if r.dropIfAbandoned() {
+		return 0
+	}
+	return int(r.weight)
+}
+
+// launch sends b, which asks for count timestamps. If the stream turns out to be broken, b
+// is in flight on it all the same, and comes back with what else is.
+func (l *lane) launch(f *flight, b *requestBatch, count int) bool {
 	clock := l.clock.Load()
-	f.add(b, l.env.now(), clock, l.expiryOf(b))
+	f.add(b, uint32(count), l.env.now(), clock, l.expiryOf(b))
 	f.sending.Store(clock + 1)
 	l.keepTicking()
 	l.env.stats.sent(count)

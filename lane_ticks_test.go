@@ -15,15 +15,19 @@ import (
 // Whoever makes ticks start has something to show to the next one.
 func TestTicksStartForWhatShows(t *testing.T) {
 	for name, do := range map[string]func(l *lane, f *flight, b *requestBatch){
-		"pushed": func(l *lane, _ *flight, b *requestBatch) { _ = l.add(context.Background(), b.Requests()[0]) },
+		"pushed": func(l *lane, _ *flight, b *requestBatch) { _ = l.add(context.Background(), b.Requests()[0], 0) },
 		"cut":    func(l *lane, _ *flight, b *requestBatch) { l.enqueue(b) },
+		"put back": func(l *lane, _ *flight, b *requestBatch) {
+			l.queue.restore(nil)
+			l.requeue(b)
+		},
 		"launched": func(l *lane, f *flight, b *requestBatch) {
 			l.current.Store(f)
-			l.launch(f, b)
+			l.launch(f, b, 1)
 		},
 		"taken back": func(l *lane, f *flight, b *requestBatch) {
 			l.adopted = f
-			f.add(b, 0, 0, 0)
+			f.add(b, 1, 0, 0, 0)
 			l.adopt(nil)
 		},
 	} {

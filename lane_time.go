@@ -175,7 +175,7 @@ func (l *lane) sweepSlot(s *flightSlot, now int64) {
 	}
 	s.expiry = l.expiryOf(b)
 	if !b.Return(s.number) {
-		l.share(b, s.granted)
+		l.share(b, s.count, s.granted)
 	}
 }
 
@@ -225,9 +225,10 @@ func (l *lane) onLinger() {
 	l.summon()
 }
 
-// pushSlow waits until the ring has room for r, and helps to make some.
+// pushSlow waits until the ring has room for r, and helps to make some. What r.start says
+// has passed of the budget already is what other parts of the same call have waited.
 func (l *lane) pushSlow(ctx context.Context, r *request) error {
-	budget := time.NewTimer(l.env.budget)
+	budget := time.NewTimer(l.env.budget - time.Duration(l.clock.Load()-r.start))
 	defer budget.Stop()
 	l.room.waiting.Add(1)
 	defer l.room.waiting.Add(-1)

@@ -35,6 +35,13 @@ func (q *batchQueue) pop() *requestBatch {
 	return b
 }
 
+// unpop puts b in front of the others, into the room that a pop has left.
+func (q *batchQueue) unpop(b *requestBatch) {
+	q.first = (q.first - 1) & (len(q.slots) - 1)
+	q.slots[q.first] = b
+	q.length++
+}
+
 // restore puts batches in front of the others, in order, into storage that has room for
 // more.
 func (q *batchQueue) restore(back []*requestBatch) {

@@ -40,6 +40,11 @@ func TestBatchQueueIsInOrder(t *testing.T) {
 			require.Same(t, want[0], q.oldest())
 			require.Same(t, want[0], q.pop())
 			want = want[1:]
+			if random.IntN(4) == 0 {
+				rest := &requestBatch{}
+				q.unpop(rest)
+				want = append([]*requestBatch{rest}, want...)
+			}
 		}
 		require.Equal(t, len(want), q.length)
 	}

@@ -54,8 +54,16 @@ type request struct {
 	// leave the caller's token to another call.
 	unwaited atomic.Bool
 
-	// start is the lane's coarse clock when the caller pushed the request.
-	// Written by the caller before the push, read by the batch's owner.
+	// weight is how many timestamps the request asks for, 1 to batch.MaxCount: neighbours,
+	// of which the word gets the first. Always 1 but for parts of a GetTSBatch. Written
+	// by the caller before the push, read by the batch's owner.
+	weight uint16
+	// step is how far apart the neighbours are. Written by the batch's owner, where weights
+	// differ, before its swap to done; read by the caller after it has seen that state.
+	step uint8
+
+	// start is the lane's coarse clock when the call began. Written by the caller before
+	// the push, read by the batch's owner.
 	start int64
 
 	// err is why the request failed. Written by the owner before its swap to
@@ -83,7 +91,7 @@ type requestPool struct {
 
 func newRequestPool() *requestPool {
 	p := &requestPool{}
-	p.pool.New = func() any { return &request{pool: p, wake: make(chan struct{}, 1)} }
+	p.pool.New = func() any { return &request{pool: p, weight: 1, wake: make(chan struct{}, 1)} }
 	return p
 }
 
@@ -159,18 +167,33 @@ func (r *request) Wait() (physical, logical int64, err error) {
 
 // await returns the result and recycles the request. One goroutine may call it, once.
 func (r *request) await() (physical, logical int64, err error) {
+	first, _, err := r.awaitRange()
+	// ExtractTS, in whose place this is small enough to be inlined.
+	return int64(first >> logicalBits), int64(first & (1<<logicalBits - 1)), err
+}
+
+// awaitRange is await for a request that may ask for several timestamps: it returns the
+// first of them and how far apart they are, which is 0 if weights did not differ.
+func (r *request) awaitRange() (first uint64, step uint8, err error) {
 	if r.word.CompareAndSwap(stateWaiting, stateParked) {
 		if ctx, ended := r.ctx, r.ended; !r.park(ctx) {
 			return 0, 0, ended(ctx)
 		}
 	}
 	if word := r.word.Load(); word >= stateDone {
-		physical, logical = ExtractTS(word)
+		first, step = word, r.step
 	} else {
 		err = r.err
 	}
 	r.recycle()
-	return physical, logical, err
+	return first, step, err
+}
+
+// abandon lets go of a request on which the caller does not sleep.
+func (r *request) abandon() {
+	if !r.word.CompareAndSwap(stateWaiting, stateAbandoned) {
+		r.recycle() // it was finished before
+	}
 }
 
 // park sleeps until the request is finished, and reports false if ctx has ended

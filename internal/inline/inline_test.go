@@ -20,7 +20,7 @@ import (
 // lane.look and lane.gather (nearly every call gets past their first line).
 var hot = []string{
 	"ComposeTS", "ExtractTS", "usable",
-	"(*requestPool).call", "(*request).recycle", "(*request).finish", "(*request).fail",
+	"(*requestPool).call", "(*request).recycle", "(*request).await", "(*request).finish", "(*request).fail",
 	"(*lane).mostInFlight", "(*lane).expiry", "(*lane).expiryOf", "(*lane).dequeue", "(*batchQueue).pop", "(*lane).freeBatch",
 	"(*flight).len", "(*flight).oldest", "(*flight).answered", "(*roundTrip).add",
 	"ring.(*MPSC).Len",
