@@ -5,6 +5,7 @@ package tso
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"testing"
@@ -43,6 +44,8 @@ func TestCallsDoNotAllocate(t *testing.T) {
 				}
 			}
 		}},
+		{"GetTSBatch, one RPC", func(l *lane, _ *requestPool) { batchWith(t, l, 1+rand.IntN(50)) }},
+		{"GetTSBatch, several RPCs", func(l *lane, _ *requestPool) { batchWith(t, l, 30_000) }},
 	} {
 		for _, callers := range []int{1, 64, 512} {
 			t.Run(fmt.Sprintf("%s, callers %d", tc.name, callers), func(t *testing.T) {
@@ -69,6 +72,23 @@ func TestCallsDoNotAllocate(t *testing.T) {
 				require.Less(t, perCall, 0.01+3/float64(calls)) // 3: a goroutine costs as much
 			})
 		}
+	}
+}
+
+// batchWith makes a call for n timestamps, and goes through the first of them.
+func batchWith(t *testing.T, l *lane, n int) {
+	b, err := l.getBatch(context.Background(), n)
+	if err != nil {
+		t.Error(err)
+	}
+	seen, other := 0, b
+	for physical, logical := range other.All() {
+		if seen++; physical <= 0 || logical < 0 || seen == 100 {
+			break
+		}
+	}
+	if seen != min(n, 100) || other != b {
+		t.Errorf("%d timestamps of %d", seen, n)
 	}
 }
 

@@ -28,6 +28,12 @@ type Client interface {
 	// only for room if 65,536 requests are queued already. It never returns
 	// nil: what goes wrong, Wait tells.
 	GetTSAsync(ctx context.Context) TSFuture
+	// GetTSBatch is GetTS for n timestamps, 1 to MaxTSBatch: all of them, or an error, which
+	// Is ErrInvalidArgument for any other n. One RPC brings them, or one for each 10,000,
+	// sent after the call began. They increase; those of other global calls at the same time
+	// lie below or above all that one RPC has brought, never between. It allocates nothing
+	// once warm, and does not wait for MaxTSOBatchWaitInterval.
+	GetTSBatch(ctx context.Context, n int) (Batch, error)
 	// GetLocalTS is GetTS for the scope of one dc-location (Local TSO).
 	// Where PD has known no allocator for it for 4 s, or for 15 s if there has
 	// been one, the error is ErrUnknownDCLocation.

@@ -2,11 +2,13 @@ package tso
 
 import "sync/atomic"
 
-// Stats is what a client has done so far. The counters only grow.
+// Stats is what a client has done so far. The counters only grow. Where they count calls,
+// each RPC that a GetTSBatch takes counts as one.
 type Stats struct {
 	// RPCs is the number of requests sent to PD, and Timestamps the number
 	// of timestamps that they asked for: one RPC serves Timestamps/RPCs calls
-	// on average. LargestBatch is the most that one RPC has served.
+	// on average, where none is a GetTSBatch. LargestBatch is the most timestamps that
+	// one RPC has asked for, at most 10,000.
 	RPCs, Timestamps, LargestBatch int64
 	// Abandoned is the number of calls whose context ended before they were
 	// sent.

@@ -29,8 +29,8 @@
 //
 // # Cost
 //
-// Once warm, GetTS, and GetTSAsync with one Wait, allocate nothing of their own
-// and take no lock. What gRPC spends per request is shared by all calls that the
+// Once warm, GetTS, GetTSBatch, and GetTSAsync with one Wait, allocate nothing of their
+// own and take no lock. What gRPC spends per request is shared by all calls that the
 // request serves. An idle client wakes up once a minute.
 package tso
 

@@ -23,13 +23,14 @@ var hot = []string{
 	"(*requestPool).call", "(*request).recycle", "(*request).await", "(*request).finish", "(*request).fail",
 	"(*lane).mostInFlight", "(*lane).expiry", "(*lane).expiryOf", "(*lane).dequeue", "(*batchQueue).pop", "(*lane).freeBatch",
 	"(*flight).len", "(*flight).oldest", "(*flight).answered", "(*roundTrip).add",
+	"Batch.At", "Batch.All", "Batch.Len",
 	"ring.(*MPSC).Len",
 	"batch.(*Batch).Len", "batch.(*Batch).Requests", "batch.(*Batch).Launch", "batch.(*Batch).Claim", "batch.(*Batch).Reset",
 	"batch.Policy.Decide", "batch.Share", "batch.Range.At", "batch.Depth",
 }
 
 // uncalled are those that the library itself calls through a variable, or not at all.
-var uncalled = map[string]bool{"ComposeTS": true, "batch.Depth": true}
+var uncalled = map[string]bool{"ComposeTS": true, "batch.Depth": true, "Batch.All": true}
 
 // report is what the compiler says of a module directory, without type arguments. It
 // compiles for a 64-bit processor: on others each 64-bit atomic is a call, and little
