@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/history"
 )
 
@@ -29,6 +30,7 @@ type simCall struct {
 	limit  time.Duration // when its context ended, or would have; simForever for never
 	floor  uint64        // the largest timestamp of the scope made before it
 	t      uint64
+	last   uint64 // of a batch that begins with t
 	err    error
 	ctxErr error // of its context, after its end
 }
@@ -68,13 +70,15 @@ func (c *caller) run() {
 			continue
 		case <-time.After(c.pause()):
 		}
-		switch c.rand.IntN(12) {
+		switch c.rand.IntN(13) {
 		case 0:
 			c.futures(client, false)
 		case 1:
 			c.futures(client, true)
 		case 2:
 			c.misc(client)
+		case 3:
+			c.batch(client)
 		default:
 			c.once(client)
 		}
@@ -137,6 +141,7 @@ type simPending struct {
 	simCall
 	scope history.Scope
 	tick  int64
+	ended int64
 	ctx   context.Context
 }
 
@@ -152,7 +157,8 @@ func (c *caller) end(p *simPending, physical, logical int64, err error) {
 	p.end, p.err, p.ctxErr = c.now(), err, p.ctx.Err()
 	if err == nil {
 		p.t = ComposeTS(physical, logical)
-		c.log.EndScope(p.tick, p.t, p.scope)
+		p.ended = c.recorder.Now()
+		c.log.Add(history.Call{Start: p.tick, End: p.ended, T: p.t, Scope: p.scope})
 	}
 	if c.isOver(err) {
 		c.over = true
@@ -167,6 +173,35 @@ func (c *caller) once(client int) {
 	p := c.begin(ctx, client, dc, scope, limit)
 	physical, logical, err := c.clients[client].GetLocalTS(ctx, dcArgument(c.rand, dc))
 	c.end(p, physical, logical, err)
+}
+
+// batch makes a call for several timestamps, now and then for more than one RPC brings.
+func (c *caller) batch(client int) {
+	ctx, cancel, limit := c.context()
+	defer cancel()
+	n := 1 + c.rand.IntN(40)
+	if c.rand.IntN(25) == 0 {
+		n = batch.MaxCount - 20 + c.rand.IntN(batch.MaxCount)
+	}
+	p := c.begin(ctx, client, globalDC, history.Global, limit)
+	b, err := c.clients[client].GetTSBatch(ctx, n)
+	if err == nil && b.Len() != n || err != nil && b.Len() != 0 {
+		c.violation("GetTSBatch of %d brought %d, and %v", n, b.Len(), err)
+	}
+	if err == nil {
+		p.last = ComposeTS(b.At(n - 1))
+	}
+	physical, logical := b.At(0)
+	c.end(p, physical, logical, err)
+	before := p.t
+	for i := 1; i < b.Len(); i++ {
+		ts := ComposeTS(b.At(i))
+		if ts <= before {
+			c.violation("GetTSBatch of %d: %d behind %d, in place %d", n, ts, before, i)
+		}
+		before = ts
+		c.log.Add(history.Call{Start: p.tick, End: p.ended, T: ts, Scope: history.Global})
+	}
 }
 
 // dcArgument draws a way to name a scope.

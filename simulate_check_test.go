@@ -67,7 +67,7 @@ func (w *simWorld) fault(c *simCall, closed time.Duration, largest uint64) strin
 		return fmt.Sprintf("%v after Close", c.end-closed)
 	case c.err == nil && c.t <= c.floor && !w.poisoned:
 		return fmt.Sprintf("not fresh: PD had granted %d before", c.floor)
-	case c.err == nil && c.t > largest:
+	case c.err == nil && max(c.t, c.last) > largest:
 		return "PD has never granted that"
 	case w.calm(c) && !errors.Is(c.err, ErrUnknownDCLocation) && took > w.calmCall() && c.waited == c.start:
 		return fmt.Sprintf("took %v without a reason", took)
