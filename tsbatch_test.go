@@ -403,3 +403,30 @@ func TestBatchOfWrongAnswers(t *testing.T) {
 		})
 	}
 }
+
+// What a server may do to one request costs no batch, and reaches none; see hostileReplies.
+func TestOneHostileReplyCostsNoBatch(t *testing.T) {
+	for name, reply := range hostileReplies {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := tsotest.New(t)
+			c := newTestClient(t, s)
+			last := requireGetTS(t, c)
+			for victim := range int32(2) {
+				var rpcs atomic.Int32
+				s.Script(func(tsotest.Request) tsotest.Reply {
+					if rpcs.Add(1) == victim+1 {
+						return reply
+					}
+					return tsotest.Reply{}
+				})
+				b, err := c.GetTSBatch(t.Context(), 10_010)
+				require.NoError(t, err)
+				require.Greater(t, rpcs.Load(), victim)
+				ts := requireBatch(t, b, 10_010)
+				require.Greater(t, ts[0], last)
+				last = ts[10_009]
+			}
+		})
+	}
+}
