@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tsoring/tso"
 )
 
 // Client is a client under load. GetTS may be called by any number of goroutines.
@@ -37,6 +39,12 @@ type Async interface {
 	Client
 	// GetTSAsync begins to fetch a timestamp.
 	GetTSAsync(ctx context.Context) Future
+}
+
+// Batching is a Client that fetches many timestamps in one call.
+type Batching interface {
+	Client
+	GetTSBatch(ctx context.Context, n int) (tso.Batch, error)
 }
 
 // Local is a Client that serves every dc-location.

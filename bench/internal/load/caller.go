@@ -34,6 +34,10 @@ type call struct {
 
 func (c *caller) loop() {
 	defer c.end()
+	if c.run.cfg.Batch > 0 {
+		c.loopBatch()
+		return
+	}
 	if c.run.cfg.Window > 0 {
 		c.loopAsync()
 		return
@@ -77,6 +81,33 @@ func (c *caller) loopAsync() {
 	}
 }
 
+// loopBatch makes calls for many timestamps, and looks at each of them.
+func (c *caller) loopBatch() {
+	client := c.client.(impl.Batching) //nolint:forcetypeassert,errcheck // promised in Config
+	var newest uint64
+	for c.more() {
+		c.quota -= c.run.cfg.Batch - 1
+		this := c.begin()
+		batch, err := client.GetTSBatch(c.ctx, c.run.cfg.Batch)
+		took := c.run.now() - this.start
+		if err != nil {
+			c.failed(err)
+			continue
+		}
+		for physical, logical := range batch.All() {
+			ts := tso.ComposeTS(physical, logical)
+			if ts <= newest {
+				c.run.creation.add(newest, ts)
+			}
+			newest = ts
+			if check := c.run.cfg.Check; check != nil {
+				check.End(this.floor, ts)
+			}
+		}
+		c.shard.succeeded(took, batch.Len(), newest)
+	}
+}
+
 // wait ends a call, if it is one, and returns the newest timestamp of the
 // caller's, which was newest before.
 func (c *caller) wait(this call, newest uint64) uint64 {
@@ -111,7 +142,7 @@ func (c *caller) finish(this call, physical, logical int64, err error) uint64 {
 		return 0
 	}
 	ts := tso.ComposeTS(physical, logical)
-	c.shard.succeeded(took, ts)
+	c.shard.succeeded(took, 1, ts)
 	if check := c.run.cfg.Check; check != nil {
 		check.End(this.floor, ts)
 	}

@@ -25,7 +25,7 @@ func TestCounts_MergeOfShardsIsTheWhole(t *testing.T) {
 			for i := range each {
 				d := time.Duration(rand.ExpFloat64() * float64(time.Millisecond))
 				all[caller*each+i] = d
-				r.shard(caller).succeeded(d, uint64(d))
+				r.shard(caller).succeeded(d, 1, uint64(d))
 			}
 			r.shard(caller).failed()
 		})
@@ -50,10 +50,10 @@ func TestCounts_MergeOfShardsIsTheWhole(t *testing.T) {
 func TestCounts_DiffIsWhatCameInBetween(t *testing.T) {
 	r := newRecorder(1)
 	var before, after, between Counts
-	r.shard(0).succeeded(time.Hour, 1)
+	r.shard(0).succeeded(time.Hour, 1, 1)
 	r.shard(0).failed()
 	r.read(&before)
-	r.shard(0).succeeded(time.Millisecond, 7)
+	r.shard(0).succeeded(time.Millisecond, 1, 7)
 	r.read(&after)
 	between.Diff(&after, &before)
 
@@ -71,7 +71,7 @@ func TestCounts_NothingHasNoLatency(t *testing.T) {
 
 func TestCounts_ReadingAllocatesNothing(t *testing.T) {
 	r := newRecorder(4)
-	r.shard(0).succeeded(time.Millisecond, 1)
+	r.shard(0).succeeded(time.Millisecond, 1, 1)
 	var before, after, between Counts
 	between.Latency() // nothing yet
 	r.read(&after)

@@ -36,10 +36,10 @@ func newRecorder(callers int) *recorder {
 // shard returns the shard of a caller.
 func (r *recorder) shard(caller int) *shard { return &r.shards[caller%len(r.shards)] }
 
-// succeeded counts a call that took d and got ts.
-func (s *shard) succeeded(d time.Duration, ts uint64) {
-	s.cells[cellOf(d)].Add(1)
-	s.sum.Add(int64(d))
+// succeeded counts n calls that took d each, and got timestamps up to ts.
+func (s *shard) succeeded(d time.Duration, n int, ts uint64) {
+	s.cells[cellOf(d)].Add(int64(n))
+	s.sum.Add(int64(d) * int64(n))
 	s.last.Store(ts)
 }
 

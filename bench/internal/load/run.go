@@ -21,6 +21,10 @@ type Config struct {
 	// and wait for the oldest. The client must be an impl.Async. A latency is
 	// then the time from GetTSAsync until Wait returned.
 	Window int
+	// Batch, if not 0, has each caller make calls for so many timestamps, whatever
+	// Window says. The client must be an impl.Batching. Each timestamp counts as a call, and
+	// took what all of them did.
+	Batch int
 	// Cancelable gives each caller a context of its own that can be cancelled,
 	// as a server has for each request; otherwise it is context.Background.
 	Cancelable bool

@@ -69,7 +69,7 @@ func until(run *load.Run, extent Extent) <-chan struct{} {
 }
 
 func config(s Scenario, r Rival, client impl.Client, rtt time.Duration, extent Extent) load.Config {
-	cfg := load.Config{Client: client, Callers: s.Callers, Window: s.Window, Pace: s.Pace, Cancelable: r.Cancelable}
+	cfg := load.Config{Client: client, Callers: s.Callers, Window: s.Window, Pace: s.Pace, Batch: r.Batch, Cancelable: r.Cancelable}
 	if s.ThinkRTT {
 		cfg.Pace.Think = rtt
 	}

@@ -38,6 +38,8 @@ type Rival struct {
 	PlainDial   bool
 	// Cancelable has every caller call with a context that can be cancelled.
 	Cancelable bool
+	// Batch, if not 0, has the callers fetch so many timestamps with each call.
+	Batch int
 	// Local has the callers call for each dc-location in turn.
 	Local bool
 }
@@ -57,6 +59,8 @@ var (
 	UpstreamCancelable = Rival{Name: "upstream+cancel", Client: impl.Upstream, Cancelable: true}
 	// TSOLocal takes local timestamps.
 	TSOLocal = Rival{Name: "tso-local", Client: impl.TSO, Local: true}
+	// TSOBatch fetches as many timestamps with each call as one RPC brings.
+	TSOBatch = Rival{Name: "tso-batch", Client: impl.TSO, Batch: 10_000}
 	// Nobody calls at all.
 	Nobody = Rival{Name: "nobody"}
 )

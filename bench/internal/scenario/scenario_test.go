@@ -118,6 +118,14 @@ func TestMeasure_LocalCallsEachLocation(t *testing.T) {
 	}
 }
 
+func TestMeasure_BatchesCountEachTimestamp(t *testing.T) {
+	client, _ := openTSO(t)
+	r, err := Measure(t.Context(), Scenario{Callers: 2, Window: 5}, TSOBatch, client, 0, Extent{Calls: 50_000})
+	require.NoError(t, err)
+	require.EqualValues(t, 60_000, r.Calls, "three batches of each caller")
+	require.InDelta(t, 1e-4, r.RPCsPerOp, 1e-9)
+}
+
 func TestMeasure_NobodyLeavesTheWorkers(t *testing.T) {
 	r, err := Measure(t.Context(), Scenario{Callers: 3, Busy: 1}, Nobody, nil, 0, Extent{Duration: 20 * time.Millisecond})
 	require.NoError(t, err)

@@ -82,6 +82,11 @@ func near() []Scenario {
 		Scenario{Group: "futures", Params: "callers=1/window=1000", Site: Near, Short: true, Callers: 1, Window: 1000, Rivals: many},
 		Scenario{Group: "futures", Params: "callers=16/window=100", Site: Near, Callers: 16, Window: 100, Rivals: many},
 	)
+	// One goroutine, and as much as it can get: the others keep 1,000 futures outstanding.
+	all = append(all, Scenario{
+		Group: "batch", Params: params(1), Site: Near, Short: true, Callers: 1, Window: 1000,
+		Rivals: []Rival{TSOBatch, TSO, Upstream, Upstream4},
+	})
 	for _, callers := range []int{1, 64, 512} {
 		all = append(all, Scenario{
 			Group: "context", Params: params(callers), Site: Near, Callers: callers,
