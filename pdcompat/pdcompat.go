@@ -7,7 +7,16 @@
 // returns a client of PD's whose timestamps come from this library.
 package pdcompat
 
-import "github.com/tsoring/tso"
+import (
+	"context"
+	"errors"
+
+	"github.com/tsoring/tso"
+)
+
+// ErrNoBatches says that timestamps come from PD's own client now, which has none in
+// batches; see Stats.Why.
+var ErrNoBatches = errors.New("tso: no batches while timestamps come from PD's own client")
 
 // Stats is what an adapter's client has done so far.
 type Stats struct {
@@ -28,4 +37,11 @@ type Stats struct {
 type StatsClient interface {
 	// Stats returns what the client has done so far. It never blocks.
 	Stats() Stats
+}
+
+// BatchClient is what each client of an adapter also is.
+type BatchClient interface {
+	// GetTSBatch returns n timestamps, as tso.Client does. The error Is ErrNoBatches where
+	// timestamps come from PD's own client.
+	GetTSBatch(ctx context.Context, n int) (tso.Batch, error)
 }

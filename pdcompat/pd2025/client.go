@@ -30,6 +30,7 @@ type shared struct {
 var (
 	_ pd.Client            = (*client)(nil)
 	_ pdcompat.StatsClient = (*client)(nil)
+	_ pdcompat.BatchClient = (*client)(nil)
 )
 
 // GetTS returns a timestamp.
@@ -57,6 +58,11 @@ func (c *client) GetMinTS(ctx context.Context) (physical, logical int64, err err
 		return client.GetTS(ctx)
 	}
 	return c.Client.GetMinTS(ctx)
+}
+
+// GetTSBatch implements pdcompat.BatchClient.
+func (c *client) GetTSBatch(ctx context.Context, n int) (ours.Batch, error) {
+	return c.timestamps.GetTSBatch(ctx, n)
 }
 
 // UpdateOption changes an option of PD's client, and the same of this library's where it has

@@ -64,6 +64,17 @@ func TestAllTimestampsAreOurs(t *testing.T) {
 	require.Zero(t, stats(t, c).UpstreamCalls)
 }
 
+func TestBatchesAreReachedByTheirInterface(t *testing.T) {
+	t.Parallel()
+	c, ok := newClient(t, tsotest.New(t)).(pdcompat.BatchClient)
+	require.True(t, ok)
+	b, err := c.GetTSBatch(context.Background(), 20_001)
+	require.NoError(t, err)
+	require.Equal(t, 20_001, b.Len())
+	_, err = c.GetTSBatch(context.Background(), 0)
+	require.ErrorIs(t, err, ours.ErrInvalidArgument)
+}
+
 // A second stream would be upstream's.
 func TestUpstreamOpensNoTimestampStream(t *testing.T) {
 	t.Parallel()

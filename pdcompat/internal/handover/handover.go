@@ -201,6 +201,17 @@ func (h *Handover) GetTSAsync(ctx context.Context) Future {
 	return h.call(ctx)
 }
 
+// GetTSBatch returns n timestamps of the default scope, if ours serves.
+func (h *Handover) GetTSBatch(ctx context.Context, n int) (tso.Batch, error) {
+	for c := h.direct.Load(); c != nil; c = h.direct.Load() {
+		b, err := (*c).GetTSBatch(ctx, n)
+		if h.direct.Load() == c || err != nil {
+			return b, err
+		}
+	}
+	return tso.Batch{}, pdcompat.ErrNoBatches
+}
+
 // Ours returns this library's client while it serves, nil otherwise.
 func (h *Handover) Ours() tso.Client {
 	if c := h.direct.Load(); c != nil {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tsoring/tso"
+	"github.com/tsoring/tso/pdcompat"
 	"github.com/tsoring/tso/tsotest"
 )
 
@@ -96,12 +97,15 @@ func TestOursServesWherePDGrantsTimestamps(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = h.GetTSAsync(context.Background()).Wait()
 	require.NoError(t, err)
+	b, err := h.GetTSBatch(context.Background(), 3)
+	require.NoError(t, err)
+	require.Equal(t, 3, b.Len())
 	require.Zero(t, s.asked.Load())
 	require.NotNil(t, h.Ours())
 	stats := h.Stats()
 	require.False(t, stats.Upstream)
 	require.Empty(t, stats.Why)
-	require.EqualValues(t, 2, stats.Timestamps)
+	require.EqualValues(t, 5, stats.Timestamps)
 }
 
 func TestUpstreamServesWhereTSOIsAServiceOfItsOwn(t *testing.T) {
@@ -113,6 +117,8 @@ func TestUpstreamServesWhereTSOIsAServiceOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, s.asked.Load())
 	require.Nil(t, h.Ours())
+	_, err = h.GetTSBatch(context.Background(), 3)
+	require.ErrorIs(t, err, pdcompat.ErrNoBatches)
 	stats := h.Stats()
 	require.True(t, stats.Upstream)
 	require.Equal(t, ownService, stats.Why)
