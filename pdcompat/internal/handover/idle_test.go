@@ -91,6 +91,12 @@ func TestKeyspaceGetsNoTimestampOfTheDefaultGroup(t *testing.T) {
 	t.Cleanup(func() { h.Close(); h.Wait() })
 	client := pdClient(t, server, h)
 	require.NoError(t, askOnce(t, context.Background(), server, client))
-	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
-	require.Equal(t, errOtherGroup, askOnce(t, context.Background(), server, client))
+	for _, m := range []pdpb.ServiceMode{pdpb.ServiceMode_API_SVC_MODE, pdpb.ServiceMode_UNKNOWN_SVC_MODE} {
+		server.SetServiceMode(m)
+		require.Equal(t, errOtherGroup, askOnce(t, context.Background(), server, client))
+	}
+	proxied := New(Config{Upstream: "a keyspace", ServerProxy: true, Log: zap.NewNop()})
+	proxied.Start(context.Background(), newService(t, server).ask)
+	t.Cleanup(func() { proxied.Close(); proxied.Wait() })
+	require.NoError(t, askOnce(t, context.Background(), server, pdClient(t, server, proxied)), "what the program wants")
 }
