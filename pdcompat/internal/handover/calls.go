@@ -247,11 +247,14 @@ func (h *Handover) firstGiven() (c *call, given Future, turn int) {
 func (h *Handover) settle(c *call, turn int, physical, logical int64, err error) (again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err == nil {
+		err = h.rises(tso.ComposeTS(physical, logical))
+	}
 	switch {
 	case c.turn != turn:
 		return false // taken back meanwhile
 	case err == nil:
-		h.highest = max(h.highest, tso.ComposeTS(physical, logical))
+		h.highest = tso.ComposeTS(physical, logical)
 	case c.ctx.Err() != nil:
 		err = c.ctx.Err()
 	case !time.Now().Before(c.began.Add(h.budget)):
@@ -265,6 +268,16 @@ func (h *Handover) settle(c *call, turn int, physical, logical int64, err error)
 	}
 	h.endFirst(physical, logical, err)
 	return false
+}
+
+// rises returns an error if what a call has been granted is not above all that calls before it
+// have been. Upstream does not see that when it has turned to another side itself: to the group
+// of its keyspace, from PD, which knows no groups. Under mu.
+func (h *Handover) rises(ts uint64) error {
+	if ts > h.highest {
+		return nil
+	}
+	return fmt.Errorf("%w: %d after %d", tso.ErrTimestampFallback, ts, h.highest)
 }
 
 // endFirst ends the first call. Under mu.

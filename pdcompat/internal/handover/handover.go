@@ -75,7 +75,8 @@ type Handover struct {
 	ask func(ctx context.Context) Future
 	// client is ours, also while it does not serve; nil before there is one.
 	client tso.Client
-	// highest is the highest timestamp that upstream has granted.
+	// highest is the highest timestamp of calls that have been in the queue, and at the last
+	// handover of any.
 	highest uint64
 	calls   calls
 

@@ -276,6 +276,25 @@ func TestTheSideThatComesMustGrantMoreThanTheOneThatGoes(t *testing.T) {
 	require.Eventually(t, func() bool { return h.Stats().Upstream }, 10*time.Second, time.Millisecond)
 }
 
+// Upstream can turn to other timestamps by itself: where a keyspace's group is served again
+// after PD, which knows no groups.
+func TestTimestampsOfUpstreamRise(t *testing.T) {
+	server := tsotest.New(t)
+	s := newService(t, server)
+	h := start(t, server, s, func(c *Config) { c.Upstream, c.Timeout = "a keyspace", 300*time.Millisecond })
+	_, _, err := h.GetTS(context.Background())
+	require.NoError(t, err)
+	s.back.Store(tso.ComposeTS(3_600_000, 0)) // an hour behind
+	_, _, err = h.GetTS(context.Background())
+	require.ErrorIs(t, err, tso.ErrBudgetSpent)
+	require.ErrorIs(t, err, tso.ErrTimestampFallback)
+	var last uint64
+	begun := h.GetTSAsync(context.Background())
+	s.back.Store(0)
+	physical, logical, err := begun.Wait()
+	requireAbove(t, &last, tso.ComposeTS(physical, logical), err)
+}
+
 func TestCallsOfUpstreamEndWithTheirContextAndBudget(t *testing.T) {
 	server := tsotest.New(t)
 	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)

@@ -149,11 +149,12 @@ func (h *Handover) drain(ctx context.Context) {
 	_, _, _ = h.client.GetTS(ctx)
 }
 
-// floor is above what no timestamp of the side that comes may be.
+// floor is what timestamps of the side that comes must be above.
 func (h *Handover) floor() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return max(h.highest, h.client.Stats().Highest)
+	h.highest = max(h.highest, h.client.Stats().Highest)
+	return h.highest
 }
 
 // sleep returns after d, or when ctx ends.
