@@ -17,8 +17,10 @@ const retryPause = 50 * time.Millisecond
 var (
 	// errNilContext is what a call without a context gets.
 	errNilContext = fmt.Errorf("%w: the context is nil; pass that of your caller, or context.Background()", tso.ErrInvalidArgument)
-	// errUnderWay is why a call is not served while a handover lasts.
+	// errUnderWay is why a call is not served while a handover lasts, and errSilent why none
+	// is while upstream says nothing.
 	errUnderWay = errors.New("timestamps are being handed over between this client and PD's own")
+	errSilent   = errors.New("PD's own client has not answered")
 )
 
 // call is a call that ours has not been given at once: it waits for a handover, or upstream
@@ -106,6 +108,11 @@ func (c *call) Wait() (physical, logical int64, err error) {
 	if c.waited.Swap(true) {
 		return 0, 0, tso.ErrFutureWaited
 	}
+	select {
+	case <-c.done: // also where it comes late to be waited for
+		return c.physical, c.logical, c.err
+	default:
+	}
 	timer := time.NewTimer(time.Until(c.began.Add(c.h.budget)))
 	defer timer.Stop()
 	select {
@@ -122,18 +129,21 @@ func (c *call) Wait() (physical, logical int64, err error) {
 func (h *Handover) spent(c *call) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return c.spent()
+	return h.spentOf(c)
 }
 
-func (c *call) spent() error {
+// spentOf is spent, under mu.
+func (h *Handover) spentOf(c *call) error {
+	cause := c.failure
 	switch {
-	case c.failure == nil:
-		return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, errUnderWay)
-	case errors.Is(c.failure, tso.ErrBudgetSpent):
-		return c.failure
-	default:
-		return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, c.failure)
+	case errors.Is(cause, tso.ErrBudgetSpent):
+		return cause
+	case cause == nil && h.side == neither:
+		cause = errUnderWay
+	case cause == nil:
+		cause = errSilent
 	}
+	return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, background{cause})
 }
 
 // give gives calls to upstream one after another, until ctx ends. It alone does, without the
@@ -258,8 +268,10 @@ func (h *Handover) settle(c *call, turn int, physical, logical int64, err error)
 	case c.ctx.Err() != nil:
 		err = c.ctx.Err()
 	case !time.Now().Before(c.began.Add(h.budget)):
-		c.failure = err
-		err = c.spent()
+		if c.failure == nil || errors.Is(err, tso.ErrBudgetSpent) { // not that the last try ended with the budget
+			c.failure = err
+		}
+		err = h.spentOf(c)
 	case h.side == upstream:
 		c.failure = err
 		h.takeBackAll()

@@ -80,6 +80,7 @@ type Handover struct {
 	highest uint64
 	calls   calls
 
+	refused bool // that a side that is to come grants too little has been said; of run
 	probes  prober
 	conns   connections
 	nudged  chan struct{} // wakes run
@@ -111,21 +112,32 @@ func (h *Handover) Start(ctx context.Context, ask func(ctx context.Context) Futu
 	h.mu.Unlock()
 	h.running.Go(func() { h.serve(ctx) })
 	h.running.Go(func() { h.give(ctx) })
+	why, again := h.first(ctx)
+	if why == "" {
+		h.begin(ours, "")
+	} else {
+		h.begin(upstream, why)
+		h.say(upstream, why)
+	}
+	if again {
+		h.running.Go(func() { h.run(ctx) })
+	}
+}
+
+// first makes a client of ours, and returns why upstream serves first, "" if it does not, and
+// whether that can change.
+func (h *Handover) first(ctx context.Context) (why string, again bool) {
 	if h.cfg.Upstream != "" {
-		h.begin(upstream, h.cfg.Upstream)
-		return
+		return h.cfg.Upstream, false
 	}
 	err := h.open(ctx)
 	switch {
 	case err != nil:
-		h.begin(upstream, fmt.Sprintf("this client cannot connect to PD: %v", err))
+		return fmt.Sprintf("this library's client cannot be made: %v", err), !final(err)
 	case !h.cfg.ServerProxy && h.firstLook(ctx) == serviceOfItsOwn:
-		h.begin(upstream, ownService)
+		return ownService, true
 	default:
-		h.begin(ours, "")
-	}
-	if !final(err) {
-		h.running.Go(func() { h.run(ctx) })
+		return "", true
 	}
 }
 
@@ -164,14 +176,10 @@ func (h *Handover) open(ctx context.Context) error {
 	return h.setAll(client)
 }
 
-// final reports whether there is no sense in trying again to make a client of ours.
+// final reports whether there is no sense in trying again to make a client of ours. Trouble
+// with certificates is not final: they may be on their way.
 func final(err error) bool {
-	for _, kind := range []error{tso.ErrSecurity, tso.ErrInvalidOption, tso.ErrInvalidAddress, tso.ErrClosed} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, tso.ErrInvalidOption) || errors.Is(err, tso.ErrInvalidAddress) || errors.Is(err, tso.ErrClosed)
 }
 
 // GetTS returns a timestamp of the default scope. Where ours has served it while a handover
@@ -179,7 +187,7 @@ func final(err error) bool {
 func (h *Handover) GetTS(ctx context.Context) (physical, logical int64, err error) {
 	if c := h.direct.Load(); c != nil {
 		physical, logical, err = (*c).GetTS(ctx)
-		if h.direct.Load() == c {
+		if h.direct.Load() == c || errors.Is(err, tso.ErrBudgetSpent) {
 			return physical, logical, err
 		}
 	}

@@ -154,7 +154,7 @@ func TestUpstreamServesUntilOursCanConnect(t *testing.T) {
 	h := start(t, server, s, func(c *Config) { c.Timeout = 50 * time.Millisecond })
 	stats := h.Stats()
 	require.True(t, stats.Upstream)
-	require.Contains(t, stats.Why, "cannot connect")
+	require.Contains(t, stats.Why, "cannot be made")
 	require.NoError(t, server.Release())
 	h.nudge()
 	require.Eventually(t, func() bool { h.nudge(); return h.Ours() != nil }, 10*time.Second, time.Millisecond)

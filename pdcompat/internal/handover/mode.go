@@ -82,9 +82,9 @@ type connections struct {
 	list []*grpc.ClientConn
 }
 
-// maxConnections is how many are kept: those of a small cluster's members, and one or two
-// that ours tried and has not kept.
-const maxConnections = 5
+// maxConnections is how many are kept: those of a large cluster's members, which ours has
+// when it spreads requests over all, and some that it tried and has not kept.
+const maxConnections = 16
 
 func (c *connections) add(conn *grpc.ClientConn) {
 	c.mu.Lock()

@@ -10,17 +10,27 @@ import (
 	"github.com/tsoring/tso"
 )
 
-// proves reports whether a side grants a timestamp above floor within the timeout.
-func (h *Handover) proves(ctx context.Context, s side, floor uint64, timeout time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// proofTimeout bounds how long calls wait for the proof of the side that comes.
+const proofTimeout = 2 * time.Second
+
+// seems reports whether a side grants timestamps, and whether those may soon be above all that
+// have been handed out.
+func (h *Handover) seems(ctx context.Context, s side) (able, near bool) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+	defer cancel()
+	ts, err := h.probe(ctx, s)
+	before, _ := tso.ExtractTS(h.floor())
+	physical, _ := tso.ExtractTS(ts)
+	return err == nil, physical > before-proofTimeout.Milliseconds()/2
+}
+
+// proves reports whether a side grants a timestamp above floor soon.
+func (h *Handover) proves(ctx context.Context, s side, floor uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
-		ts, err := h.probe(ctx, s)
-		if err == nil && ts > floor {
+		if ts, err := h.probe(ctx, s); err == nil && ts > floor {
 			return true
-		}
-		if err != nil && floor == 0 {
-			return false
 		}
 		sleep(ctx, retryPause)
 	}

@@ -17,10 +17,6 @@ const (
 	// where it could not be.
 	openFirst = 3 * time.Second
 	openLast  = time.Minute
-	// drainTimeout bounds how long new calls wait for those that ours has.
-	drainTimeout = time.Second
-	// proofTimeout bounds how long they wait for the proof of the side that comes.
-	proofTimeout = 2 * time.Second
 )
 
 // run hands timestamps over whenever the mode changes, until ctx ends.
@@ -67,42 +63,68 @@ func (h *Handover) round(ctx context.Context) time.Duration {
 }
 
 func (h *Handover) turnIfNeeded(ctx context.Context, to side) time.Duration {
-	if h.serves() == to || h.handOver(ctx, to) {
-		return lookEvery
+	from, why := h.serves()
+	switch {
+	case from == to:
+		h.explain(whyFor(to)) // it could not be known before
+	case !h.handOver(ctx, from, to, why):
+		return dueEvery
 	}
-	return dueEvery
+	return lookEvery
 }
 
-func (h *Handover) serves() side {
+func (h *Handover) serves() (s side, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.side
+	return h.side, h.why
 }
 
-// handOver makes a side serve, and reports whether it does. On the run goroutine.
-func (h *Handover) handOver(ctx context.Context, to side) bool {
-	from := h.serves()
-	if !h.proves(ctx, to, 0, h.cfg.Timeout) {
+// handOver makes a side serve, and reports whether it does. Calls wait only when that side
+// has been seen to grant timestamps that are not far below those handed out.
+func (h *Handover) handOver(ctx context.Context, from, to side, why string) bool {
+	able, near := h.seems(ctx, to)
+	if !able {
 		return false
 	}
-	h.stop(from)
-	if from == ours {
-		h.drain(ctx)
+	if near {
+		h.stop(from)
+		if from == ours {
+			h.drain(ctx)
+		}
+		if h.proves(ctx, to, h.floor()) {
+			h.begin(to, whyFor(to))
+			h.refused = false
+			h.handovers.Add(1)
+			h.say(to, whyFor(to))
+			return true
+		}
+		h.begin(from, why)
 	}
-	floor := h.floor()
-	if !h.proves(ctx, to, floor, proofTimeout) {
+	if !h.refused {
+		h.refused = true
 		h.cfg.Log.Error("timestamps stay where they come from: the other side grants none above those handed out",
-			zap.Bool("upstream", from == upstream), zap.Uint64("handed-out", floor))
-		h.begin(from, h.whyFor(from))
-		return false
+			zap.Bool("upstream", from == upstream), zap.Uint64("handed-out", h.floor()))
 	}
-	h.begin(to, h.whyFor(to))
-	h.handovers.Add(1)
-	h.cfg.Log.Info("timestamps have been handed over", zap.Bool("upstream", to == upstream), zap.String("why", h.whyFor(to)))
-	return true
+	return false
 }
 
-func (h *Handover) whyFor(s side) string {
+// explain says anew why the side serves that does.
+func (h *Handover) explain(why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.why = why
+}
+
+// say logs who serves from now on.
+func (h *Handover) say(s side, why string) {
+	if s == upstream {
+		h.cfg.Log.Warn("timestamps come from PD's own client", zap.String("why", why))
+	} else {
+		h.cfg.Log.Info("timestamps come from this library's client")
+	}
+}
+
+func whyFor(s side) string {
 	if s == upstream {
 		return ownService
 	}
@@ -142,12 +164,9 @@ func (h *Handover) turnTo(s side, why string) {
 }
 
 // drain waits for the calls that ours has. It serves calls in the order in which they came,
-// so when it has served one more it has served those.
-func (h *Handover) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
-	_, _, _ = h.client.GetTS(ctx)
-}
+// so when one more has ended, so have those. Where ours does not serve, that takes a call's
+// budget: a future that ours still has could come behind those of the other side.
+func (h *Handover) drain(ctx context.Context) { _, _, _ = h.client.GetTS(ctx) }
 
 // floor is what timestamps of the side that comes must be above.
 func (h *Handover) floor() uint64 {
