@@ -41,12 +41,29 @@ func (c *connections) watch(normal string, conn *grpc.ClientConn, limit time.Dur
 		}
 		before := state
 		state = conn.GetState()
-		if before == connectivity.Ready || state == connectivity.Connecting {
-			down = time.Now()
+		if before != connectivity.Connecting || state != connectivity.TransientFailure {
+			down = time.Now() // It was up or idle, or is; only a failure comes after a time of being down.
 		}
-		if before == connectivity.Ready && state != connectivity.Shutdown {
+		if wasLost(before, state) {
 			c.lost()
 		}
+	}
+}
+
+// wasLost reports whether a connection has been up and been lost, from two states that were seen one after the other. It may
+// have passed through others in between: one that is lost soon after it came up may not be seen up at all. From up it goes to
+// idle, and from there to connecting. Nothing else leads there but its beginning, which is idle: after a connect that failed it
+// stays in TransientFailure until one succeeds.
+func wasLost(before, now connectivity.State) bool {
+	switch now {
+	case connectivity.Shutdown:
+		return false
+	case connectivity.Idle:
+		return true
+	case connectivity.Connecting:
+		return before != connectivity.Idle
+	default:
+		return before == connectivity.Ready
 	}
 }
 

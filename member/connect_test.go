@@ -43,6 +43,7 @@ func (p *slowPath) option() grpc.DialOption {
 
 // become has connects take so long from now on, and ends the connections that there are.
 func (p *slowPath) become(takes time.Duration) {
+	synctest.Wait() // So that they have been seen to be up.
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	p.takes, p.given = takes, nil
@@ -84,17 +85,9 @@ func TestConnect_LeavesAPathThatDropsPacketsSoonAtFirst(t *testing.T) {
 		path.lock.Lock()
 		given := path.given
 		path.lock.Unlock()
-		// One for a list may come in between: that of a question on the connection that is lost.
-		want := []time.Duration{2 * time.Second, 3 * time.Second, 4500 * time.Millisecond}
-		for len(want) > 0 && len(given) > 0 {
-			if given[0] == want[0] {
-				want = want[1:]
-			}
-			given = given[1:]
-		}
-		require.Empty(t, want)
-		require.Greater(t, len(given), 5, "it goes on trying")
-		for _, d := range given {
+		require.Equal(t, []time.Duration{2 * time.Second, 3 * time.Second, 4500 * time.Millisecond, 6 * time.Second}, given[:4])
+		require.Greater(t, len(given), 9, "it goes on trying")
+		for _, d := range given[3:] {
 			require.Equal(t, mostTimeouts*defaultTimeout, d)
 		}
 	})
@@ -114,6 +107,27 @@ func TestConnect_OutlivesTheQuestionThatBeganIt(t *testing.T) {
 		require.Equal(t, 1500*time.Millisecond, time.Since(began))
 		require.EqualValues(t, 1, m.Stats().Failures, "the question before")
 	})
+}
+
+// Who watches a connection may be late, and not see that it was up.
+func TestConnect_LossShowsInWhatComesAfterIt(t *testing.T) {
+	const (
+		idle, connecting, up = connectivity.Idle, connectivity.Connecting, connectivity.Ready
+		failed, closed       = connectivity.TransientFailure, connectivity.Shutdown
+	)
+	for _, seen := range []struct {
+		before, now connectivity.State
+		lost        bool
+	}{
+		{idle, connecting, false}, {connecting, up, false}, {idle, up, false},
+		{connecting, failed, false}, {idle, failed, false}, {failed, up, false},
+		{up, idle, true}, {up, connecting, true}, {up, up, true}, {up, failed, true},
+		{idle, idle, true}, {connecting, idle, true}, {failed, idle, true},
+		{connecting, connecting, true}, {failed, connecting, true},
+		{up, closed, false}, {idle, closed, false},
+	} {
+		require.Equal(t, seen.lost, wasLost(seen.before, seen.now), "%v, then %v", seen.before, seen.now)
+	}
 }
 
 func TestConnect_OneThatIsUpTakesThePlaceOfOneThatIsNot(t *testing.T) {

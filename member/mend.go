@@ -24,6 +24,10 @@ const (
 	// The pause between new connections to an address that still leads elsewhere, or nowhere, doubles with each of them.
 	minMendPause = 100 * time.Millisecond
 	maxMendPause = 1600 * time.Millisecond
+
+	// lossShows is how long the loss of a connection may take to show in its state once a call on it has ended: until
+	// another goroutine has run.
+	lossShows = 20 * time.Millisecond
 )
 
 // answerOn is what asking on one connection came to.
@@ -73,7 +77,7 @@ func (m *Members) getMembers(ctx context.Context, url string, thorough bool) (*p
 	for shared != nil || mended != nil {
 		select {
 		case last = <-shared:
-			if shared = nil; !m.isDoubtful(last) {
+			if shared = nil; !m.isDoubtful(ctx, last) {
 				if last.err == nil {
 					m.conns.trust(url)
 				}
@@ -97,12 +101,13 @@ func (m *Members) getMembers(ctx context.Context, url string, thorough bool) (*p
 	return last.resp, last.err
 }
 
-// isDoubtful reports whether an answer cannot be that of the member that was asked.
-func (m *Members) isDoubtful(a answerOn) bool {
+// isDoubtful reports whether an answer cannot be that of the member that was asked. It waits a moment where the connection's
+// state has to tell.
+func (m *Members) isDoubtful(ctx context.Context, a answerOn) bool {
 	if a.err != nil {
 		// A server's Unavailable leaves the connection as it is, the transport's does not. PD says it too, while it starts and
 		// while it elects.
-		return pderr.Misdirected(a.err) || pderr.Unreachable(a.err) && !pderr.OfPD(a.err) && a.conn.GetState() == connectivity.Ready
+		return pderr.Misdirected(a.err) || pderr.Unreachable(a.err) && !pderr.OfPD(a.err) && staysUp(ctx, a.conn)
 	}
 	if a.resp.GetHeader() == nil && len(a.resp.GetMembers()) == 0 {
 		return true // Nothing of PD is in it.
@@ -110,6 +115,14 @@ func (m *Members) isDoubtful(a answerOn) bool {
 	known := m.Snapshot()
 	id := a.resp.GetHeader().GetClusterId()
 	return known != nil && known.ClusterID != 0 && id != 0 && id != known.ClusterID
+}
+
+// staysUp reports whether a connection on which a call has just ended is up nevertheless. When one is lost grpc-go leaves its
+// state to another goroutine and ends the calls, so these may be first.
+func staysUp(ctx context.Context, conn *grpc.ClientConn) bool {
+	ctx, cancel := context.WithTimeout(ctx, lossShows)
+	defer cancel()
+	return conn.GetState() == connectivity.Ready && !conn.WaitForStateChange(ctx, connectivity.Ready)
 }
 
 // mend begins a question on a new connection to a URL, or joins the one that there is. It returns nil if it is too early for
@@ -142,7 +155,7 @@ func (m *Members) askAnew(url string, doubted *grpc.ClientConn, g *mending, insi
 		return
 	}
 	a := <-m.askOn(ctx, fresh)
-	g.answer, g.good = &a, a.err == nil && !m.isDoubtful(a)
+	g.answer, g.good = &a, a.err == nil && !m.isDoubtful(ctx, a)
 	if !g.good || !m.conns.replace(url, doubted, fresh) {
 		closeConns([]*grpc.ClientConn{fresh})
 	}
