@@ -127,25 +127,29 @@ func TestUpdate_SeedsAreNeverForgotten(t *testing.T) {
 }
 
 func TestUpdate_ForeignMembersAreRefused(t *testing.T) {
-	members := startMembers(t, 3)
-	urls := urlsOf(members)
-	m := open(t, Config{Seeds: urls})
-	foreign := led(1, urls...)
-	foreign.Header.ClusterId = 8
+	synctest.Test(t, func(t *testing.T) { // A round waits for the others for a moment only.
+		var net memory
+		members := []*fakeMember{net.start(t, "a:1"), net.start(t, "b:1"), net.start(t, "c:1")}
+		urls := urlsOf(members)
+		sayAll(members, cluster(urls...))
+		m := open(t, Config{Seeds: urls, DialOptions: []grpc.DialOption{net.option()}})
+		foreign := led(1, urls...)
+		foreign.Header.ClusterId = 8
 
-	members[1].say(foreign)
-	require.Equal(t, urls[0], refreshed(t, m).Leader)
+		members[1].say(foreign)
+		require.Equal(t, urls[0], refreshed(t, m).Leader)
 
-	sayAll(members, foreign)
-	s, err := m.RefreshWait(t.Context())
-	require.ErrorIs(t, err, ErrClusterMismatch)
-	require.ErrorIs(t, m.Err(), ErrClusterMismatch)
-	require.Equal(t, urls[0], s.Leader)
-	require.NotZero(t, m.Stats().Strangers)
+		sayAll(members, foreign)
+		s, err := m.RefreshWait(t.Context())
+		require.ErrorIs(t, err, ErrClusterMismatch)
+		require.ErrorIs(t, m.Err(), ErrClusterMismatch)
+		require.Equal(t, urls[0], s.Leader)
+		require.NotZero(t, m.Stats().Strangers)
 
-	sayAll(members, cluster(urls...))
-	refreshed(t, m)
-	require.NoError(t, m.Err(), "not for ever")
+		sayAll(members, cluster(urls...))
+		refreshed(t, m)
+		require.NoError(t, m.Err(), "not for ever")
+	})
 }
 
 func TestUpdate_BadAnswersKeepTheLastGoodList(t *testing.T) {
