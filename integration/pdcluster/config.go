@@ -95,5 +95,7 @@ func (c Config) toml(i int) string {
 	if c.LocalTSO {
 		fmt.Fprintf(&b, "enable-local-tso = true\n[labels]\nzone = %q\n", c.dc(i))
 	}
+	// There is one store at most, see [Cluster.Bootstrap].
+	b.WriteString("[replication]\nmax-replicas = 1\n")
 	return b.String()
 }

@@ -51,10 +51,7 @@ func (m *Member) dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 func (m *Member) members(ctx context.Context) (resp *pdpb.GetMembersResponse, err error) {
 	err = m.ask(ctx, func(ctx context.Context, client pdpb.PDClient) error {
 		resp, err = client.GetMembers(ctx, &pdpb.GetMembersRequest{})
-		if err == nil && resp.GetHeader().GetError() != nil {
-			err = errors.New(resp.GetHeader().GetError().String())
-		}
-		return err
+		return errors.Join(err, headerError(resp.GetHeader()))
 	})
 	if err == nil {
 		m.cluster.clusterID.Store(resp.GetHeader().GetClusterId())
@@ -112,11 +109,19 @@ func (m *Member) Relay(ctx context.Context, to *Member) (end func(), err error) 
 
 // request asks for one timestamp.
 func (c *Cluster) request(dc string) *pdpb.TsoRequest {
-	return &pdpb.TsoRequest{
-		Header:     &pdpb.RequestHeader{ClusterId: c.clusterID.Load()},
-		Count:      1,
-		DcLocation: dc,
+	return &pdpb.TsoRequest{Header: c.header(), Count: 1, DcLocation: dc}
+}
+
+func (c *Cluster) header() *pdpb.RequestHeader {
+	return &pdpb.RequestHeader{ClusterId: c.clusterID.Load()}
+}
+
+// headerError returns what a member says is wrong.
+func headerError(header *pdpb.ResponseHeader) error {
+	if e := header.GetError(); e != nil {
+		return errors.New(e.String())
 	}
+	return nil
 }
 
 func compose(resp *pdpb.TsoResponse) (uint64, error) {
