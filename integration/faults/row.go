@@ -2,9 +2,11 @@ package faults
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tsoring/tso/integration/pdcluster"
+	"github.com/tsoring/tso/internal/history"
 )
 
 // Kind is a kind of cluster. Rows of one kind can share a cluster.
@@ -44,4 +46,21 @@ type Row struct {
 	// hit makes the fault happen and returns when it is over, or when it has done
 	// what there is to do and clients have to live with it.
 	hit func(ctx context.Context, s *stage) error
+}
+
+// Hit makes the fault happen once, to a cluster that others use. It returns when the fault
+// is over, or has done what there is to do; [Settle] undoes what it may have left.
+func (r Row) Hit(ctx context.Context, cluster *pdcluster.Cluster) error {
+	leader, err := cluster.WaitLeader(ctx)
+	s := &stage{cluster: cluster, leader: leader, clock: history.NewRecorder().Now}
+	if err == nil && r.before != nil {
+		err = r.before(ctx, s)
+	}
+	if err == nil {
+		err = r.hit(ctx, s)
+	}
+	if err != nil {
+		return fmt.Errorf("faults: %s: %w", r.Name, err)
+	}
+	return nil
 }

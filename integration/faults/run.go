@@ -62,7 +62,7 @@ func Run(ctx context.Context, row Row, cfg Config) (*Result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
 	defer cancel()
-	if err := settle(ctx, cfg.Cluster); err != nil {
+	if err := Settle(ctx, cfg.Cluster); err != nil {
 		return nil, fmt.Errorf("faults: before %s: %w", row.Name, err)
 	}
 	t := &trial{row: row, cluster: cfg.Cluster, clock: history.NewRecorder().Now, dcs: scopesOf(cfg.Cluster, row)}
@@ -70,7 +70,7 @@ func Run(ctx context.Context, row Row, cfg Config) (*Result, error) {
 	refused := t.open(cfg)
 	err := t.run(ctx)
 	floors := t.stop()
-	err = errors.Join(err, settle(ctx, cfg.Cluster))
+	err = errors.Join(err, Settle(ctx, cfg.Cluster))
 	if err != nil {
 		return nil, fmt.Errorf("faults: %s: %w", row.Name, err)
 	}
@@ -212,8 +212,8 @@ func (t *trial) stop() [][]span {
 	return floors
 }
 
-// settle undoes what a fault may have left, and waits until all members serve.
-func settle(ctx context.Context, c *pdcluster.Cluster) error {
+// Settle undoes what a fault may have left, and waits until all members serve.
+func Settle(ctx context.Context, c *pdcluster.Cluster) error {
 	for _, m := range c.Members() {
 		if m.Path != nil {
 			m.Path.Heal()

@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
+	"github.com/tsoring/tso/integration/cli"
 	"github.com/tsoring/tso/integration/faults"
 )
 
@@ -36,13 +35,12 @@ the machine adds to everybody, whose worst moment the last column shows.
 `
 
 func (r *report) header() string {
-	return fmt.Sprintf("%s, %s/%s, %d processors, %s, commit %s, %s, took %v\n",
-		cpu(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), commit(), r.command, r.took.Round(time.Second))
+	return cli.Provenance(r.command, r.took)
 }
 
 // text is the report for a terminal.
 func (r *report) text() string {
-	return "\n" + trimmed(faults.Table(r.results).Render()) + "\n\n" + r.header()
+	return "\n" + cli.Trimmed(faults.Table(r.results).Render()) + "\n\n" + r.header()
 }
 
 // markdown is the report for a file.
@@ -61,39 +59,4 @@ func (r *report) save(folder string) error {
 	}
 	path := filepath.Join(folder, r.began.Format("2006-01-02-1504")+"-faults.md")
 	return os.WriteFile(path, []byte(r.markdown()), 0o644)
-}
-
-// trimmed takes the blanks away that fill up the last column.
-func trimmed(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	return strings.Join(lines, "\n")
-}
-
-// cpu names the processor where the system tells.
-func cpu() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				return strings.TrimSpace(value)
-			}
-		}
-	}
-	return "processor unknown"
-}
-
-// commit names the state of the sources, "+" for more than that.
-func commit() string {
-	head, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	name := strings.TrimSpace(string(head))
-	if exec.Command("git", "diff", "--quiet", "HEAD").Run() != nil {
-		name += "+"
-	}
-	return name
 }
