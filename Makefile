@@ -8,9 +8,11 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 .DEFAULT_GOAL := help
 
 # The modules. The root is the library; the others keep what they require away
-# from its users. Those in integration/beside are programs that use client-go as well.
+# from its users. Those in integration/beside are programs that use client-go as well, those
+# in integration/clientgo test its transactions, one for each era of client-go.
 BESIDE := $(wildcard integration/beside/*)
-NESTED := bench integration $(BESIDE)
+CLIENTGO := $(wildcard integration/clientgo/*)
+NESTED := bench integration $(BESIDE) $(CLIENTGO)
 # Where programs for 386 run.
 TEST_386 := $(if $(filter linux/amd64,$(shell go env GOHOSTOS)/$(shell go env GOHOSTARCH)),test-386)
 TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
@@ -49,7 +51,7 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=64 DURATION=
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library $(TEST_386) test-simulate test-alloc test-beside test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library $(TEST_386) test-simulate test-alloc test-beside test-clientgo test-nested ## Run all tests: race detector on, real PD processes included
 
 # Vet also finds what a Go older than this one lacks: its check stdversion knows from
 # go.mod which Go the library promises to build with.
@@ -102,6 +104,12 @@ test-nested: $(SHOW) ## Test the load generator, and the library against real PD
 test-beside: $(SHOW) ## Test that programs can use this client beside client-go, of two eras
 	$(call SAY,beside client-go: 10 seconds (2 minutes at first))
 	for m in $(BESIDE); do (cd $$m && go test -json -count=1 ./... | $(SHOW)); done
+
+# Without the race detector, like those.
+.PHONY: test-clientgo
+test-clientgo: $(SHOW) ## Test client-go's oracle and transactions on real PD processes, over both clients
+	$(call SAY,client-go on real PD processes: 1 minute (PD and client-go are built before it: 4 at first))
+	for m in $(CLIENTGO); do (cd $$m && go test -json -count=1 -timeout 5m -p 1 ./... | $(SHOW)); done
 
 # Without the race detector: it makes a seed ten times as long, and TestSimulate in
 # test-library runs some with it.
@@ -166,6 +174,10 @@ bench-parts: ## Benchmark the ring and the wheel beside what the standard librar
 .PHONY: faults
 faults: ## Break real PD clusters, with PD's own client beside ours: ONLY='frozen,reset', and RESULTS=integration/results keeps the table
 	cd integration && go run ./cmd/tso-faults --only '$(ONLY)' $(if $(RESULTS),--results '$(abspath $(RESULTS))')
+
+.PHONY: faults-txn
+faults-txn: ## The same faults under client-go's transactions, over PD's own client and over ours: ONLY=, RESULTS=
+	cd integration/clientgo/2026-04 && go run ./cmd/tso-faults-txn --only '$(ONLY)' $(if $(RESULTS),--results '$(abspath $(RESULTS))')
 
 .PHONY: lint
 lint: .bin/golangci-lint ## Run the analysers

@@ -42,7 +42,7 @@ func (b *Bank) Start(load Load) *Run {
 	r := &Run{bank: b, load: load, stopped: make(chan struct{}), began: time.Now()}
 	r.result.Messages = make(map[string]int)
 	for i := range load.Tellers {
-		r.tellers.Go(func() { r.transfer(rand.New(rand.NewPCG(uint64(i), 0))) })
+		r.tellers.Go(func() { r.transfer(i) })
 	}
 	if load.Audits > 0 {
 		r.auditor.Go(r.audit)
@@ -77,15 +77,30 @@ func (r *Run) Stop() Result {
 }
 
 // transfer is the work of a teller. Who has lost against another tries again at once.
-func (r *Run) transfer(random *rand.Rand) {
+func (r *Run) transfer(number int) {
+	random := rand.New(rand.NewPCG(uint64(number), 0))
+	accounts := len(r.bank.accounts)
+	ready := r.stagger(number)
 	pause := newPause(r.load.Pause)
 	defer pause.stop()
-	accounts := len(r.bank.accounts)
-	for pause.wait(r.stopped) && r.another() {
+	for ; ready && r.another(); ready = pause.wait(r.stopped) {
 		from := random.IntN(accounts)
 		to := (from + 1 + random.IntN(accounts-1)) % accounts
 		for r.attempt(from, to, 1+random.Int64N(10)) {
 		}
+	}
+}
+
+// stagger has the tellers begin one after the other within a pause, so that they do not all
+// come at once ever after. It returns false if the run is over before.
+func (r *Run) stagger(number int) bool {
+	timer := time.NewTimer(r.load.Pause * time.Duration(number) / time.Duration(r.load.Tellers))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.stopped:
+		return false
 	}
 }
 
