@@ -1,0 +1,168 @@
+package clientgo
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pkg/errors"
+	"github.com/stretchr/testify/require"
+	"github.com/tikv/client-go/v2/oracle"
+	"github.com/tikv/client-go/v2/oracle/oracles"
+	pd "github.com/tikv/pd/client"
+
+	"github.com/tsoring/tso/integration/bank"
+	"github.com/tsoring/tso/integration/clientgo/v2.0.7/stack"
+	"github.com/tsoring/tso/internal/history"
+)
+
+var global = &oracle.Option{TxnScope: oracle.GlobalTxnScope}
+
+// source is client-go's oracle, and the client below it.
+type source struct {
+	oracle.Oracle
+	client pd.Client
+	taken  *bank.Tally
+}
+
+// newOracle opens an oracle that updates its low resolution timestamp once in an interval.
+// At the end of the test it is closed, and what it took is checked.
+func newOracle(t *testing.T, open stack.OpenPD, interval time.Duration) *source {
+	t.Helper()
+	client, err := open(context.WithoutCancel(t.Context()), oneNode.use(t).ClientURLs())
+	require.NoError(t, err)
+	s := &source{client: client, taken: bank.NewTally()}
+	t.Cleanup(func() {
+		s.client.Close()
+		checkTaken(t, client, s.taken)
+	})
+	s.Oracle, err = oracles.NewPdOracle(stack.Counted(client, s.taken), interval)
+	require.NoError(t, err)
+	t.Cleanup(s.Oracle.Close)
+	return s
+}
+
+// now returns a new timestamp.
+func (s *source) now(t *testing.T) uint64 {
+	t.Helper()
+	ts, err := s.GetTimestamp(t.Context(), global)
+	require.NoError(t, err)
+	return ts
+}
+
+func TestOracle_OrderOverGoroutines(t *testing.T) {
+	each(t, func(t *testing.T, open stack.OpenPD) {
+		s := newOracle(t, open, time.Hour)
+		const goroutines, calls = 64, 100
+		var all sync.WaitGroup
+		for range goroutines {
+			all.Go(func() {
+				for range calls {
+					if _, err := s.GetTimestamp(t.Context(), global); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		taken, failed := s.taken.Counts()
+		require.Equal(t, goroutines*calls+1, taken, "and the one that the oracle begins with")
+		require.Zero(t, failed)
+	})
+}
+
+func TestOracle_FuturesInTheirOrder(t *testing.T) {
+	each(t, func(t *testing.T, open stack.OpenPD) {
+		s := newOracle(t, open, time.Hour)
+		before := s.now(t)
+		futures := make([]oracle.Future, 1000)
+		for i := range futures {
+			futures[i] = s.GetTimestampAsync(t.Context(), global)
+		}
+		taken := []uint64{before}
+		for _, f := range futures {
+			ts, err := f.Wait()
+			require.NoError(t, err)
+			taken = append(taken, ts)
+		}
+		require.Empty(t, history.CreationOrder(append(taken, s.now(t))))
+	})
+}
+
+// The low resolution timestamp is the latest that was taken, and moves on without anybody
+// who takes one.
+func TestOracle_LowResolution(t *testing.T) {
+	each(t, func(t *testing.T, open stack.OpenPD) {
+		s := newOracle(t, open, 50*time.Millisecond)
+		latest := s.now(t)
+		low, err := s.GetLowResolutionTimestamp(t.Context(), global)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, low, latest)
+		require.Eventually(t, func() bool {
+			next, err := s.GetLowResolutionTimestampAsync(t.Context(), global).Wait()
+			return err == nil && next > low
+		}, 10*time.Second, 10*time.Millisecond)
+		require.True(t, s.IsExpired(latest-1<<18, 0, global))
+		require.False(t, s.IsExpired(s.now(t), uint64(time.Hour.Milliseconds()), global))
+	})
+}
+
+func TestOracle_StaleTimestamp(t *testing.T) {
+	each(t, func(t *testing.T, open stack.OpenPD) {
+		s := newOracle(t, open, time.Hour)
+		const seconds = 5
+		now := s.now(t)
+		stale, err := s.GetStaleTimestamp(t.Context(), oracle.GlobalTxnScope, seconds)
+		require.NoError(t, err)
+		age := oracle.GetTimeFromTS(now).Sub(oracle.GetTimeFromTS(stale))
+		require.InDelta(t, seconds*time.Second, age, float64(4*time.Second))
+		_, err = s.GetStaleTimestamp(t.Context(), oracle.GlobalTxnScope, math.MaxInt32)
+		require.ErrorContains(t, err, "invalid prevSecond")
+	})
+}
+
+func TestOracle_ExternalTimestamp(t *testing.T) {
+	each(t, func(t *testing.T, open stack.OpenPD) {
+		s := newOracle(t, open, time.Hour)
+		older, external := s.now(t), s.now(t)
+		require.NoError(t, s.SetExternalTimestamp(t.Context(), external))
+		got, err := s.GetExternalTimestamp(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, external, got)
+		require.Error(t, s.SetExternalTimestamp(t.Context(), older))
+		require.Error(t, s.SetExternalTimestamp(t.Context(), s.now(t)+1<<40), "of the future")
+		got, err = s.GetExternalTimestamp(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, external, got)
+	})
+}
+
+// Calls that Close interrupts, and those after it, return soon, with what TiCDC looks for.
+func TestOracle_ClosedDuringUse(t *testing.T) {
+	each(t, func(t *testing.T, open stack.OpenPD) {
+		s := newOracle(t, open, time.Hour)
+		var all sync.WaitGroup
+		working := make(chan struct{}, 64)
+		for range cap(working) {
+			all.Go(func() {
+				_, err := s.GetTimestamp(t.Context(), global)
+				working <- struct{}{}
+				for err == nil {
+					_, err = s.GetTimestamp(t.Context(), global)
+				}
+				if cause := errors.Cause(err); cause != context.Canceled {
+					t.Errorf("%v, caused by %v", err, cause)
+				}
+			})
+		}
+		for range cap(working) {
+			<-working
+		}
+		s.client.Close()
+		all.Wait()
+		_, err := s.GetTimestampAsync(t.Context(), global).Wait()
+		require.Equal(t, context.Canceled, errors.Cause(err))
+	})
+}
