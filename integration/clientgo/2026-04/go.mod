@@ -16,6 +16,7 @@ require (
 	github.com/tikv/pd/client v0.0.0-20260401072359-048f0d8f6f71
 	github.com/tsoring/tso v0.0.0
 	github.com/tsoring/tso/integration v0.0.0
+	github.com/tsoring/tso/pdcompat/pd2025 v0.0.0
 	go.uber.org/zap v1.28.0
 	google.golang.org/grpc v1.84.0
 )
@@ -77,4 +78,5 @@ exclude (
 replace (
 	github.com/tsoring/tso => ../../../
 	github.com/tsoring/tso/integration => ../../
+	github.com/tsoring/tso/pdcompat/pd2025 => ../../../pdcompat/pd2025
 )

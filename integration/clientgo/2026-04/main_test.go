@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	pd "github.com/tikv/pd/client"
 
-	"github.com/tsoring/tso"
 	"github.com/tsoring/tso/integration/bank"
 	"github.com/tsoring/tso/integration/clientgo/2026-04/stack"
 	"github.com/tsoring/tso/integration/pdcluster"
+	"github.com/tsoring/tso/pdcompat"
 )
 
 // shared is a cluster that several tests use, started by the first of them.
@@ -73,35 +73,41 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// clients are the PD clients that everything is tried with.
-var clients = []struct {
+// subject is a PD client that everything is tried with.
+type subject struct {
 	name string
 	open stack.OpenPD
-}{
-	{"upstream", stack.Upstream()},
 }
+
+var (
+	upstream = subject{"upstream", stack.Upstream()}
+	ours     = subject{"ours", stack.Ours()}
+)
 
 // each runs a test with each client.
-func each(t *testing.T, test func(t *testing.T, open stack.OpenPD)) {
+func each(t *testing.T, test func(t *testing.T, c subject)) {
 	t.Helper()
-	for _, c := range clients {
-		t.Run(c.name, func(t *testing.T) { test(t, c.open) })
+	for _, c := range []subject{upstream, ours} {
+		t.Run(c.name, func(t *testing.T) { test(t, c) })
 	}
 }
 
-// checkTaken checks what client-go took: the order of all of it, and that it was ours that
-// granted it, where it was to be. The client is closed.
-func checkTaken(t *testing.T, client pd.Client, tally *bank.Tally) {
+// checkTaken checks what client-go took of a client that is closed: the order of all of it,
+// and that it was ours that granted it where it was to be.
+func (c subject) checkTaken(t *testing.T, client pd.Client, tally *bank.Tally) {
 	t.Helper()
 	require.Empty(t, tally.Violations())
-	c, ok := client.(interface{ Stats() tso.Stats })
-	if !ok {
+	if c.name != ours.name {
 		return
 	}
+	require.Implements(t, new(pdcompat.StatsClient), client)
+	s := client.(pdcompat.StatsClient).Stats()
+	require.False(t, s.Upstream, s.Why)
+	require.Zero(t, s.UpstreamCalls)
 	taken, failed := tally.Counts()
-	stats := c.Stats()
-	require.GreaterOrEqual(t, stats.Timestamps, int64(taken), "client-go went around our client")
-	require.LessOrEqual(t, stats.Timestamps, int64(taken+failed)+stats.Probes+stats.Resent*stats.LargestBatch)
+	require.GreaterOrEqual(t, s.Timestamps, int64(taken), "client-go went around our client")
+	// What a call was sent for and did not get is asked for again.
+	require.LessOrEqual(t, s.Timestamps, int64(taken+failed)+s.Probes+s.Resent*s.LargestBatch)
 }
 
 // bounded returns a context that ends with the test, or after d: what is waited for comes

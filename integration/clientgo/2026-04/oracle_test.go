@@ -29,14 +29,14 @@ type source struct {
 
 // newOracle opens an oracle that updates its low resolution timestamp once in an interval.
 // At the end of the test it is closed, and what it took is checked.
-func newOracle(t *testing.T, open stack.OpenPD, interval time.Duration) *source {
+func newOracle(t *testing.T, c subject, interval time.Duration) *source {
 	t.Helper()
-	client, err := open(context.WithoutCancel(t.Context()), oneNode.use(t).ClientURLs())
+	client, err := c.open(context.WithoutCancel(t.Context()), oneNode.use(t).ClientURLs())
 	require.NoError(t, err)
 	s := &source{client: client, taken: bank.NewTally()}
 	t.Cleanup(func() {
 		s.client.Close()
-		checkTaken(t, client, s.taken)
+		c.checkTaken(t, client, s.taken)
 	})
 	s.Oracle, err = oracles.NewPdOracle(stack.Counted(client, s.taken), &oracles.PDOracleOptions{UpdateInterval: interval})
 	require.NoError(t, err)
@@ -53,8 +53,8 @@ func (s *source) now(t *testing.T) uint64 {
 }
 
 func TestOracle_OrderOverGoroutines(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		const goroutines, calls = 64, 100
 		var all sync.WaitGroup
 		for range goroutines {
@@ -74,8 +74,8 @@ func TestOracle_OrderOverGoroutines(t *testing.T) {
 }
 
 func TestOracle_FuturesInTheirOrder(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		before := s.now(t)
 		futures := make([]oracle.Future, 1000)
 		for i := range futures {
@@ -94,8 +94,8 @@ func TestOracle_FuturesInTheirOrder(t *testing.T) {
 // The low resolution timestamp is the latest that was taken, and moves on without anybody
 // who takes one.
 func TestOracle_LowResolution(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, 50*time.Millisecond)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, 50*time.Millisecond)
 		latest := s.now(t)
 		low, err := s.GetLowResolutionTimestamp(t.Context(), global)
 		require.NoError(t, err)
@@ -110,8 +110,8 @@ func TestOracle_LowResolution(t *testing.T) {
 }
 
 func TestOracle_StaleTimestamp(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		const seconds = 5
 		now := s.now(t)
 		stale, err := s.GetStaleTimestamp(t.Context(), oracle.GlobalTxnScope, seconds)
@@ -126,8 +126,8 @@ func TestOracle_StaleTimestamp(t *testing.T) {
 func TestOracle_ValidatesReadTimestamps(t *testing.T) {
 	oracles.EnableTSValidation.Store(true)
 	defer oracles.EnableTSValidation.Store(false)
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s, another := newOracle(t, open, time.Hour), newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s, another := newOracle(t, c, time.Hour), newOracle(t, c, time.Hour)
 		ctx := bounded(t, time.Minute)
 		// One that this oracle has not seen makes it ask PD.
 		for range 10 {
@@ -155,8 +155,8 @@ func TestOracle_ValidatesReadTimestamps(t *testing.T) {
 }
 
 func TestOracle_ExternalTimestamp(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		older, external := s.now(t), s.now(t)
 		require.NoError(t, s.SetExternalTimestamp(t.Context(), external))
 		got, err := s.GetExternalTimestamp(t.Context())
@@ -171,8 +171,8 @@ func TestOracle_ExternalTimestamp(t *testing.T) {
 }
 
 func TestOracle_MinTimestamp(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		before := s.now(t)
 		least, err := s.GetAllTSOKeyspaceGroupMinTS(t.Context())
 		require.NoError(t, err)
@@ -183,8 +183,8 @@ func TestOracle_MinTimestamp(t *testing.T) {
 
 // Calls that Close interrupts, and those after it, return soon, with what TiCDC looks for.
 func TestOracle_ClosedDuringUse(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		var all sync.WaitGroup
 		working := make(chan struct{}, 64)
 		for range cap(working) {

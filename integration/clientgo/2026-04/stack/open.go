@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+
+	pd2025 "github.com/tsoring/tso/pdcompat/pd2025"
 )
 
 // component is who PD is told that calls.
@@ -23,6 +25,13 @@ const component = caller.Component("stack")
 func Upstream(more ...opt.ClientOption) OpenPD {
 	return func(ctx context.Context, addrs []string) (pd.Client, error) {
 		return pd.NewClientWithContext(ctx, component, addrs, pd.SecurityOption{}, append(options(), more...)...)
+	}
+}
+
+// Ours opens the client that stands in for that one, in the same way.
+func Ours(more ...opt.ClientOption) OpenPD {
+	return func(ctx context.Context, addrs []string) (pd.Client, error) {
+		return pd2025.NewClientWithContext(ctx, component, addrs, pd2025.SecurityOption{}, append(options(), more...)...)
 	}
 }
 

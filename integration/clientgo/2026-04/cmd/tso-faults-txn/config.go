@@ -87,4 +87,4 @@ type client struct {
 }
 
 // clients run side by side.
-var clients = []client{{"upstream", stack.Upstream}}
+var clients = []client{{"upstream", stack.Upstream}, {"ours", stack.Ours}}
