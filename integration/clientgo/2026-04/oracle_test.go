@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pkg/errors"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/tikv/client-go/v2/oracle"
 	"github.com/tikv/client-go/v2/oracle/oracles"
@@ -40,7 +41,7 @@ func newOracle(t *testing.T, c subject, interval time.Duration) *source {
 	})
 	s.Oracle, err = oracles.NewPdOracle(stack.Counted(client, s.taken), &oracles.PDOracleOptions{UpdateInterval: interval})
 	require.NoError(t, err)
-	t.Cleanup(s.Oracle.Close)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -194,9 +195,7 @@ func TestOracle_ClosedDuringUse(t *testing.T) {
 				for err == nil {
 					_, err = s.GetTimestamp(t.Context(), global)
 				}
-				if cause := errors.Cause(err); cause != context.Canceled {
-					t.Errorf("%v, caused by %v", err, cause)
-				}
+				assert.Equal(t, context.Canceled, errors.Cause(err), err)
 			})
 		}
 		for range cap(working) {

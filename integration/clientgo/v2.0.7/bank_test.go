@@ -19,13 +19,13 @@ const (
 
 // openBank opens a bank on a stack of its own. At the end of the test the stack is closed,
 // and what it took is checked.
-func openBank(t *testing.T, cluster *pdcluster.Cluster, open stack.OpenPD) *bank.Bank {
+func openBank(t *testing.T, cluster *pdcluster.Cluster, c subject) *bank.Bank {
 	t.Helper()
-	s, err := stack.Open(t.Context(), cluster.ClientURLs(), open)
+	s, err := stack.Open(t.Context(), cluster.ClientURLs(), c.open)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, s.Close())
-		checkTaken(t, s.PD, s.Taken)
+		c.checkTaken(t, s.PD, s.Taken)
 	})
 	b, err := bank.Open(t.Context(), s.Bank(), accounts)
 	require.NoError(t, err)
@@ -33,22 +33,24 @@ func openBank(t *testing.T, cluster *pdcluster.Cluster, open stack.OpenPD) *bank
 }
 
 // check checks what holds for each run, whatever happened.
-func check(t *testing.T, r bank.Result) {
+func check(t *testing.T, c subject, r bank.Result) {
 	t.Helper()
 	t.Logf("%d transfers in %v, %.0f a second, %d conflicts, half in %v, 99 of 100 in %v, longest %v, silence %v, %d audits",
 		r.Committed, r.Took.Round(time.Millisecond), r.Rate(), r.Conflicts, r.Quantile(0.5), r.Quantile(0.99), r.Longest(), r.Silence, r.Audits)
 	require.Zero(t, r.Unbalanced, r.Messages)
-	require.Zero(t, r.Failed, r.Messages)
+	if c.name == ours.name {
+		require.Zero(t, r.Failed, r.Messages)
+	}
 	require.Positive(t, r.Audits)
 }
 
 // Transfers that conflict keep the balance in each snapshot.
 func TestBank_KeepsTheBalance(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
+	each(t, func(t *testing.T, c subject) {
 		const transfers = 2000
-		b := openBank(t, oneNode.use(t), open)
+		b := openBank(t, oneNode.use(t), c)
 		r := b.Start(bank.Load{Tellers: tellers, Transfers: transfers, Audits: 20 * time.Millisecond}).Wait()
-		check(t, r)
+		check(t, c, r)
 		require.Equal(t, transfers, r.Committed)
 		require.Positive(t, r.Conflicts)
 	})
@@ -57,10 +59,10 @@ func TestBank_KeepsTheBalance(t *testing.T) {
 // So they do while the leader hands over, and while it has died: client-go waits for longer
 // than that takes.
 func TestBank_LeaderChanges(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
+	each(t, func(t *testing.T, c subject) {
 		cluster := three.use(t)
 		ctx := bounded(t, 2*time.Minute)
-		b := openBank(t, cluster, open)
+		b := openBank(t, cluster, c)
 		r := b.Start(bank.Load{Tellers: tellers, Pause: 50 * time.Millisecond, Audits: 100 * time.Millisecond})
 		require.NoError(t, cluster.Resign(ctx))
 		leader, err := cluster.WaitLeader(ctx)
@@ -72,7 +74,7 @@ func TestBank_LeaderChanges(t *testing.T) {
 		require.NoError(t, leader.Launch())
 		require.NoError(t, leader.WaitServing(ctx))
 		awaitCommits(ctx, t, r)
-		check(t, r.Stop())
+		check(t, c, r.Stop())
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pkg/errors"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/tikv/client-go/v2/oracle"
 	"github.com/tikv/client-go/v2/oracle/oracles"
@@ -29,18 +30,18 @@ type source struct {
 
 // newOracle opens an oracle that updates its low resolution timestamp once in an interval.
 // At the end of the test it is closed, and what it took is checked.
-func newOracle(t *testing.T, open stack.OpenPD, interval time.Duration) *source {
+func newOracle(t *testing.T, c subject, interval time.Duration) *source {
 	t.Helper()
-	client, err := open(context.WithoutCancel(t.Context()), oneNode.use(t).ClientURLs())
+	client, err := c.open(context.WithoutCancel(t.Context()), oneNode.use(t).ClientURLs())
 	require.NoError(t, err)
 	s := &source{client: client, taken: bank.NewTally()}
 	t.Cleanup(func() {
 		s.client.Close()
-		checkTaken(t, client, s.taken)
+		c.checkTaken(t, client, s.taken)
 	})
 	s.Oracle, err = oracles.NewPdOracle(stack.Counted(client, s.taken), interval)
 	require.NoError(t, err)
-	t.Cleanup(s.Oracle.Close)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -53,8 +54,8 @@ func (s *source) now(t *testing.T) uint64 {
 }
 
 func TestOracle_OrderOverGoroutines(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		const goroutines, calls = 64, 100
 		var all sync.WaitGroup
 		for range goroutines {
@@ -74,8 +75,8 @@ func TestOracle_OrderOverGoroutines(t *testing.T) {
 }
 
 func TestOracle_FuturesInTheirOrder(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		before := s.now(t)
 		futures := make([]oracle.Future, 1000)
 		for i := range futures {
@@ -94,8 +95,8 @@ func TestOracle_FuturesInTheirOrder(t *testing.T) {
 // The low resolution timestamp is the latest that was taken, and moves on without anybody
 // who takes one.
 func TestOracle_LowResolution(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, 50*time.Millisecond)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, 50*time.Millisecond)
 		latest := s.now(t)
 		low, err := s.GetLowResolutionTimestamp(t.Context(), global)
 		require.NoError(t, err)
@@ -110,8 +111,8 @@ func TestOracle_LowResolution(t *testing.T) {
 }
 
 func TestOracle_StaleTimestamp(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		const seconds = 5
 		now := s.now(t)
 		stale, err := s.GetStaleTimestamp(t.Context(), oracle.GlobalTxnScope, seconds)
@@ -124,8 +125,8 @@ func TestOracle_StaleTimestamp(t *testing.T) {
 }
 
 func TestOracle_ExternalTimestamp(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		older, external := s.now(t), s.now(t)
 		require.NoError(t, s.SetExternalTimestamp(t.Context(), external))
 		got, err := s.GetExternalTimestamp(t.Context())
@@ -141,8 +142,8 @@ func TestOracle_ExternalTimestamp(t *testing.T) {
 
 // Calls that Close interrupts, and those after it, return soon, with what TiCDC looks for.
 func TestOracle_ClosedDuringUse(t *testing.T) {
-	each(t, func(t *testing.T, open stack.OpenPD) {
-		s := newOracle(t, open, time.Hour)
+	each(t, func(t *testing.T, c subject) {
+		s := newOracle(t, c, time.Hour)
 		var all sync.WaitGroup
 		working := make(chan struct{}, 64)
 		for range cap(working) {
@@ -152,9 +153,7 @@ func TestOracle_ClosedDuringUse(t *testing.T) {
 				for err == nil {
 					_, err = s.GetTimestamp(t.Context(), global)
 				}
-				if cause := errors.Cause(err); cause != context.Canceled {
-					t.Errorf("%v, caused by %v", err, cause)
-				}
+				assert.Equal(t, context.Canceled, errors.Cause(err), err)
 			})
 		}
 		for range cap(working) {

@@ -43,9 +43,11 @@ func Serve(ctx context.Context, cluster *pdcluster.Cluster) (*pdcluster.Store, e
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
 	storeID, _, regionID := testutils.BootstrapWithSingleStore(mock)
 	region, _ := mock.GetRegion(regionID)
+	if err := client.Close(); err != nil {
+		return nil, err
+	}
 	return cluster.Bootstrap(ctx, mock.GetStore(storeID), region)
 }
 

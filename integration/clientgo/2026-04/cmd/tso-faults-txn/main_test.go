@@ -54,7 +54,7 @@ func made(client string) outcome {
 func TestReport_IsKept(t *testing.T) {
 	row := faults.LeaderKilled()
 	dir := filepath.Join(t.TempDir(), "results")
-	r := newReport(time.Now(), config{only: []string{"kill"}}, []result{{row, []outcome{made("upstream"), made("ours")}}})
+	r := newReport(time.Now(), config{only: []string{"kill"}}, []result{{row, verdict{2100 * time.Millisecond, []outcome{made("upstream"), made("ours")}}}})
 	require.NoError(t, r.save(dir))
 	files, err := filepath.Glob(filepath.Join(dir, "*-faults-txn.md"))
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestReport_IsKept(t *testing.T) {
 	kept, err := os.ReadFile(files[0])
 	require.NoError(t, err)
 	figures := "| 4711 | 3 | 2 | 1 | 2.5 s | 2.2 s "
-	require.Contains(t, string(kept), "| "+row.Name+" "+figures+figures+"| 0 |\n")
+	require.Contains(t, string(kept), "| "+row.Name+" | 2.1 s "+figures+figures+"| 0 |\n")
 	for _, want := range []string{"> 100ms", "> 1s", "make faults-txn ONLY='kill'", "go1.", "commit "} {
 		require.Contains(t, string(kept), want)
 	}
@@ -81,4 +81,10 @@ func TestTell_SaysWhatNoClientMayDo(t *testing.T) {
 	err := tell(&out, row, []outcome{unbalanced, disordered})
 	require.ErrorContains(t, err, "upstream: 1 snapshots without balance")
 	require.ErrorContains(t, err, "ours: 0 snapshots without balance, 2 timestamps")
+}
+
+func TestLongest_IsBetweenNeighbours(t *testing.T) {
+	require.Zero(t, longest(nil))
+	require.Zero(t, longest([]int64{7}))
+	require.EqualValues(t, 30, longest([]int64{5, 10, 40, 60}))
 }

@@ -41,19 +41,22 @@ and on one cluster, with the options that client-go sets by default, and each on
 own in client-go's mock of TiKV. Slow transactions took more than %v, very slow ones more than
 %v, from Begin to the end of Commit; what has failed returned an error other than a conflict,
 after all that client-go tries by itself. The silence is the longest time in which nothing was
-committed. In each snapshot the balance was kept, unless the last column says otherwise.
+committed; PD's own, by the side of which it is to be seen, is the longest in which no member,
+asked directly, served a timestamp: where the fault is on the way to the leader it is short, and
+without forwarding nobody can be served for 10 s. In each snapshot the balance was kept, and the
+timestamps were in order, unless the last column says otherwise.
 `, tellers, accounts, pause, slow, verySlow)
 
 // table returns the results as a table, ready to be rendered as text or Markdown.
 func (r *report) table() table.Writer {
 	t := table.NewWriter()
-	header := table.Row{"fault"}
+	header := table.Row{"fault", "PD silent"}
 	for _, c := range clients {
 		header = append(header, c.name+" commits", "failed", fmt.Sprintf("> %v", slow), fmt.Sprintf("> %v", verySlow), "longest", "silence")
 	}
 	t.AppendHeader(append(header, "wrong"))
 	for _, result := range r.results {
-		row, wrong := table.Row{result.row.Name}, 0
+		row, wrong := table.Row{result.row.Name, brief(result.silence)}, 0
 		for _, o := range result.outcomes {
 			row = append(row, o.Committed, o.Failed, o.Slow(slow), o.Slow(verySlow), brief(o.Longest()), brief(o.Silence))
 			wrong += o.Unbalanced + o.violations

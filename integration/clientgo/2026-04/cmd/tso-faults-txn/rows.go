@@ -14,8 +14,8 @@ import (
 
 // result is a row of the table.
 type result struct {
-	row      faults.Row
-	outcomes []outcome
+	row faults.Row
+	verdict
 }
 
 // runRows runs the rows, tells of each when it is there, and prints the table at the end.
@@ -34,7 +34,7 @@ func runRows(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 	var failed []error
 	for i, row := range rows {
 		fmt.Fprintf(stderr, "%2d of %d: %s\n", i+1, len(rows), row.Name)
-		outcomes, err := h.treat(ctx, row)
+		v, err := h.treat(ctx, row)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -43,8 +43,8 @@ func runRows(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 			fmt.Fprintf(stderr, "    %v\n", err)
 			continue
 		}
-		results = append(results, result{row, outcomes})
-		failed = append(failed, tell(stderr, row, outcomes))
+		results = append(results, result{row, v})
+		failed = append(failed, tell(stderr, row, v.outcomes))
 	}
 	report := newReport(began, cfg, results)
 	fmt.Fprint(stdout, report.text())
@@ -74,21 +74,21 @@ type hospital struct {
 	stores   []*pdcluster.Store
 }
 
-func (h *hospital) treat(ctx context.Context, row faults.Row) ([]outcome, error) {
+func (h *hospital) treat(ctx context.Context, row faults.Row) (verdict, error) {
 	cluster := h.clusters[row.Cluster]
 	if cluster == nil {
 		var err error
 		if cluster, err = pdcluster.Start(ctx, row.Cluster.Config()); err != nil {
-			return nil, err
+			return verdict{}, err
 		}
 		h.clusters[row.Cluster] = cluster
 		store, err := stack.Serve(ctx, cluster)
 		if err != nil {
-			return nil, err
+			return verdict{}, err
 		}
 		h.stores = append(h.stores, store)
 	}
-	return try(ctx, cluster, row)
+	return try(ctx, cluster, row, clients)
 }
 
 func (h *hospital) close(stderr io.Writer) {

@@ -28,6 +28,8 @@ const (
 	// long ago the latest commit may be for that.
 	calm = time.Second
 	rest = 300 * time.Millisecond
+	// watchInterval is how exactly it is known when the cluster served.
+	watchInterval = 10 * time.Millisecond
 	// watchedFor is how long is waited for that after a fault.
 	watchedFor = 20 * time.Second
 	// rowTimeout bounds a row, within the caller's context.
@@ -42,6 +44,13 @@ type outcome struct {
 	violations int
 }
 
+// verdict is what a fault came to.
+type verdict struct {
+	// silence is the longest time in which no member served a timestamp, asked directly.
+	silence  time.Duration
+	outcomes []outcome
+}
+
 // subject is a bank at work over one client.
 type subject struct {
 	name  string
@@ -51,14 +60,18 @@ type subject struct {
 
 // try lets a fault happen to banks at work, and tells what became of them. The cluster is as
 // before when it returns.
-func try(ctx context.Context, cluster *pdcluster.Cluster, row faults.Row) ([]outcome, error) {
+func try(ctx context.Context, cluster *pdcluster.Cluster, row faults.Row, clients []client) (verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
 	defer cancel()
 	if err := faults.Settle(ctx, cluster); err != nil {
-		return nil, err
+		return verdict{}, err
+	}
+	began := time.Now()
+	watch, err := cluster.Watch("", watchInterval, func() int64 { return int64(time.Since(began)) })
+	if err != nil {
+		return verdict{}, err
 	}
 	var subjects []*subject
-	var err error
 	for _, c := range clients {
 		var s *subject
 		if s, err = open(ctx, cluster, row, c); err != nil {
@@ -69,9 +82,19 @@ func try(ctx context.Context, cluster *pdcluster.Cluster, row faults.Row) ([]out
 	if err == nil {
 		err = hit(ctx, cluster, row, subjects)
 	}
+	v := verdict{silence: longest(watch.Stop())}
 	err = errors.Join(err, faults.Settle(ctx, cluster))
 	outcomes, closing := stop(subjects)
-	return outcomes, errors.Join(err, closing)
+	v.outcomes = outcomes
+	return v, errors.Join(err, closing)
+}
+
+// longest returns the longest time between two moments that follow each other.
+func longest(moments []int64) (d time.Duration) {
+	for i := 1; i < len(moments); i++ {
+		d = max(d, time.Duration(moments[i]-moments[i-1]))
+	}
+	return d
 }
 
 func open(ctx context.Context, cluster *pdcluster.Cluster, row faults.Row, c client) (*subject, error) {
