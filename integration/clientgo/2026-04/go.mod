@@ -17,6 +17,7 @@ require (
 	github.com/tsoring/tso v0.0.0
 	github.com/tsoring/tso/integration v0.0.0
 	github.com/tsoring/tso/pdcompat/pd2025 v0.0.0
+	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
 	google.golang.org/grpc v1.84.0
 )

@@ -14,6 +14,7 @@ require (
 	github.com/tikv/pd/client v0.0.0-20230329114254-1948c247c2b1
 	github.com/tsoring/tso v0.0.0
 	github.com/tsoring/tso/integration v0.0.0
+	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
 	google.golang.org/grpc v1.84.0
 )

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pd "github.com/tikv/pd/client"
+	"go.uber.org/goleak"
 
 	"github.com/tsoring/tso/integration/bank"
 	"github.com/tsoring/tso/integration/clientgo/v2.0.7/stack"
@@ -62,10 +63,17 @@ func (s *shared) close() error {
 	return s.cluster.Close()
 }
 
+// drains ignores what the mock's database ends a second after its Close.
+var drains = goleak.IgnoreTopFunction("github.com/pingcap/goleveldb/leveldb.(*DB).mpoolDrain")
+
 func TestMain(m *testing.M) {
 	stack.Quiet()
 	code := m.Run()
-	if err := errors.Join(oneNode.close(), three.close()); err != nil {
+	err := errors.Join(oneNode.close(), three.close())
+	if code == 0 {
+		err = errors.Join(err, goleak.Find(drains))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
