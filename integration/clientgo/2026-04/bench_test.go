@@ -19,7 +19,7 @@ import (
 func BenchmarkOracle(b *testing.B) {
 	cluster := pdcluster.StartT(b, pdcluster.Config{})
 	for _, callers := range []int{64, 512} {
-		for _, c := range []subject{upstream, ours} {
+		for _, c := range subjects {
 			b.Run(fmt.Sprintf("%d/%s", callers, c.name), func(b *testing.B) {
 				client, err := c.open(context.Background(), cluster.ClientURLs())
 				require.NoError(b, err)
@@ -48,7 +48,7 @@ func BenchmarkBank(b *testing.B) {
 	store, err := stack.Serve(b.Context(), cluster)
 	require.NoError(b, err)
 	defer store.Stop()
-	for _, c := range []subject{upstream, ours} {
+	for _, c := range subjects {
 		b.Run(c.name, func(b *testing.B) {
 			s, err := stack.Open(context.Background(), cluster.ClientURLs(), c.open)
 			require.NoError(b, err)

@@ -35,6 +35,22 @@ func Ours(more ...opt.ClientOption) OpenPD {
 	}
 }
 
+// Wrapped opens PD's own client and then puts the other one around it.
+func Wrapped(more ...opt.ClientOption) OpenPD {
+	return func(ctx context.Context, addrs []string) (pd.Client, error) {
+		upstream, err := Upstream(more...)(ctx, addrs)
+		if err != nil {
+			return nil, err
+		}
+		client, err := pd2025.Wrap(upstream, addrs, pd2025.SecurityOption{}, append(options(), more...)...)
+		if err != nil {
+			upstream.Close()
+			return nil, err
+		}
+		return client, nil
+	}
+}
+
 // options are those of [tikv.NewPDClient] by default, and one more: the PD that tests run is
 // older than the streams on which regions can be asked for.
 func options() []opt.ClientOption {

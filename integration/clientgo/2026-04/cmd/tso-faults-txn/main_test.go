@@ -77,10 +77,10 @@ func TestTell_SaysWhatNoClientMayDo(t *testing.T) {
 	require.NoError(t, tell(&out, row, []outcome{made("upstream"), made("ours")}))
 	require.Equal(t, 2, strings.Count(out.String(), "3 × planted"))
 	unbalanced, disordered := made("upstream"), made("ours")
-	unbalanced.Unbalanced, disordered.violations = 1, 2
+	unbalanced.Unbalanced, disordered.wrong = 1, []string{"planted"}
 	err := tell(&out, row, []outcome{unbalanced, disordered})
 	require.ErrorContains(t, err, "upstream: 1 snapshots without balance")
-	require.ErrorContains(t, err, "ours: 0 snapshots without balance, 2 timestamps")
+	require.ErrorContains(t, err, "ours: 0 snapshots without balance, timestamps: [planted]")
 }
 
 func TestLongest_IsBetweenNeighbours(t *testing.T) {

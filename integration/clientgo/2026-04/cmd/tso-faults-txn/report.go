@@ -59,7 +59,7 @@ func (r *report) table() table.Writer {
 		row, wrong := table.Row{result.row.Name, brief(result.silence)}, 0
 		for _, o := range result.outcomes {
 			row = append(row, o.Committed, o.Failed, o.Slow(slow), o.Slow(verySlow), brief(o.Longest()), brief(o.Silence))
-			wrong += o.Unbalanced + o.violations
+			wrong += o.Unbalanced + len(o.wrong)
 		}
 		t.AppendRow(append(row, wrong))
 	}

@@ -60,9 +60,9 @@ func tell(w io.Writer, row faults.Row, outcomes []outcome) error {
 		for text, n := range o.Messages {
 			fmt.Fprintf(w, "        %d × %s\n", n, text)
 		}
-		if o.Unbalanced+o.violations > 0 {
-			errs = append(errs, fmt.Errorf("%s: %s: %d snapshots without balance, %d timestamps out of order",
-				row.Name, o.client, o.Unbalanced, o.violations))
+		if o.Unbalanced+len(o.wrong) > 0 {
+			errs = append(errs, fmt.Errorf("%s: %s: %d snapshots without balance, timestamps: %v",
+				row.Name, o.client, o.Unbalanced, o.wrong))
 		}
 	}
 	return errors.Join(errs...)

@@ -40,8 +40,8 @@ const (
 type outcome struct {
 	client string
 	bank.Result
-	// violations are those of the order of the timestamps taken.
-	violations int
+	// wrong is what is wrong with the timestamps taken.
+	wrong []string
 }
 
 // verdict is what a fault came to.
@@ -166,7 +166,7 @@ func stop(subjects []*subject) ([]outcome, error) {
 		all.Go(func() {
 			result := s.run.Stop()
 			errs[i] = s.stack.Close()
-			outcomes[i] = outcome{s.name, result, len(s.stack.Taken.Violations())}
+			outcomes[i] = outcome{s.name, result, stack.Check(s.stack.PD, s.stack.Taken)}
 		})
 	}
 	all.Wait()
