@@ -2,6 +2,7 @@ package tso_test
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
@@ -29,6 +30,9 @@ var (
 var (
 	_ func(time.Duration) pd.ClientOption = pd.WithInitTimeout
 	_ func(time.Duration) pd.ClientOption = pd.WithRequestBudget
+
+	_ func(pd.Client, context.Context, int) (pd.Batch, error) = pd.Client.GetTSBatch
+	_ func(pd.Batch) iter.Seq2[int64, int64]                  = pd.Batch.All
 )
 
 // timestampClient is the part of upstream's Client interface that is ours.
