@@ -42,6 +42,10 @@ func TestContentionIsNotOurs(t *testing.T) {
 			_, _, err = second.Wait()
 			fail(t, err)
 		},
+		"GetTSBatch": func() {
+			_, err := c.GetTSBatch(cancellable, 30)
+			fail(t, err)
+		},
 		"Stats": func() {
 			_, _, err := c.GetTS(context.Background())
 			fail(t, err)

@@ -25,8 +25,9 @@ import (
 //
 //   - done or failed: the owner let go with its swap. The caller takes the
 //     result and recycles.
-//   - abandoned: the caller let go with its swap (its context ended). The owner
-//     finds out when it finishes, drops or sends the batch, and recycles.
+//   - abandoned: the caller let go with its swap (its context ended; or another part of
+//     its GetTSBatch has failed, and this one was still waiting). The owner finds out when
+//     it finishes, drops or sends the batch, and recycles.
 //
 // A caller whose context ends may therefore not recycle on its own: the receiver
 // would write this call's answer into whatever call the request serves by then.

@@ -11,8 +11,8 @@ import (
 // MaxTSBatch is the most timestamps that GetTSBatch can be asked for: ten RPCs of the most
 // that one asks for. A Batch of them is 96 bytes, and they are 38 % of what PD can grant
 // before its physical time moves on (2^18, each 50 ms), so that one call leaves room for
-// other clients. PD grants them in 20 ms; with all four suffix bits (Local TSO), which leave
-// it 2^14 at a time, in half a second. More come with more calls, as fast.
+// other clients. At the most that PD grants they take 20 ms; with all four suffix bits
+// (Local TSO), which leave it 2^14 at a time, half a second. More calls bring more, as fast.
 const MaxTSBatch = maxParts * batch.MaxCount
 
 // maxParts is the most RPCs of one GetTSBatch.

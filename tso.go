@@ -19,9 +19,9 @@
 // 2^18; ComposeTS makes one ordered number of them. Whatever goroutine, client or
 // member of the cluster is involved, no timestamp is granted twice, and a call
 // that begins after another has returned gets a larger one. Futures that one
-// goroutine takes one after another hold increasing timestamps. The request to PD
-// that brings a timestamp is sent after the call for it began: nothing is cached
-// or fetched ahead. A call with a nil error has a valid timestamp.
+// goroutine takes one after another hold increasing timestamps, and so does a batch
+// (GetTSBatch). The request to PD that brings a timestamp is sent after the call for it
+// began: nothing is cached or fetched ahead. A call with a nil error has valid timestamps.
 //
 // A leader change or a broken connection is not an error: calls wait for the next
 // stream, until their context or their request budget (WithRequestBudget) ends.
