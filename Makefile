@@ -9,10 +9,12 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 
 # The modules. The root is the library; the others keep what they require away
 # from its users. Those in integration/beside are programs that use client-go as well, those
-# in integration/clientgo test its transactions, one for each era of client-go.
+# in integration/clientgo test its transactions, one for each era of client-go, and those
+# below pdcompat are published as the root is.
 BESIDE := $(wildcard integration/beside/*)
 CLIENTGO := $(wildcard integration/clientgo/*)
-NESTED := bench integration $(BESIDE) $(CLIENTGO)
+PDCOMPAT := $(patsubst %/go.mod,%,$(wildcard pdcompat/*/go.mod pdcompat/*/*/go.mod))
+NESTED := bench integration $(BESIDE) $(CLIENTGO) $(PDCOMPAT)
 # Where programs for 386 run.
 TEST_386 := $(if $(filter linux/amd64,$(shell go env GOHOSTOS)/$(shell go env GOHOSTARCH)),test-386)
 TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
@@ -51,7 +53,7 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=64 DURATION=
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library $(TEST_386) test-simulate test-alloc test-beside test-clientgo test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library $(TEST_386) test-simulate test-alloc test-adapters test-beside test-clientgo test-nested ## Run all tests: race detector on, real PD processes included
 
 # Vet also finds what a Go older than this one lacks: its check stdversion knows from
 # go.mod which Go the library promises to build with.
@@ -98,6 +100,12 @@ test-nested: $(SHOW) ## Test the load generator, and the library against real PD
 	cd bench && go test -json -race -timeout 5m ./... | $(SHOW)
 	$(call SAY,the library against real PD processes: 6 minutes)
 	cd integration && go test -json -race -timeout 10m -p 1 ./... | $(SHOW)
+
+# Tests wait for PD's own client, which takes seconds to begin, so many run at once.
+.PHONY: test-adapters
+test-adapters: $(SHOW) ## Test the adapters to PD's own client, of each era
+	$(call SAY,the adapters: half a minute (2 minutes at first))
+	for m in $(PDCOMPAT); do (cd $$m && go test -json -race -parallel 16 -timeout 3m ./... | $(SHOW)); done
 
 # Without the race detector, with which client-go takes minutes to build.
 .PHONY: test-beside

@@ -8,11 +8,13 @@ import (
 	"github.com/pingcap/errors"
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
+	pd "github.com/tikv/pd/client"
 	"github.com/tikv/pd/client/opt"
 	"github.com/tikv/pd/client/pkg/caller"
 
 	ours "github.com/tsoring/tso"
 	"github.com/tsoring/tso/pdcompat"
+	"github.com/tsoring/tso/pdcompat/internal/exported"
 	"github.com/tsoring/tso/tsotest"
 )
 
@@ -56,8 +58,8 @@ func TestAllTimestampsAreOurs(t *testing.T) {
 		}
 		rise(c.GetTS(ctx))
 		rise(c.GetTSAsync(ctx).Wait())
-		rise(c.GetLocalTS(ctx, "dc-1"))
-		rise(c.GetLocalTSAsync(ctx, "dc-1").Wait())
+		rise(c.GetLocalTS(ctx, "dc-1"))             //nolint:staticcheck // deprecated, not gone
+		rise(c.GetLocalTSAsync(ctx, "dc-1").Wait()) //nolint:staticcheck // deprecated, not gone
 		rise(c.GetMinTS(ctx))
 		require.Equal(t, made, stats(t, c).Timestamps)
 	}
@@ -73,6 +75,11 @@ func TestBatchesAreReachedByTheirInterface(t *testing.T) {
 	require.Equal(t, 20_001, b.Len())
 	_, err = c.GetTSBatch(context.Background(), 0)
 	require.ErrorIs(t, err, ours.ErrInvalidArgument)
+}
+
+func TestAllNamesOfUpstreamAreHere(t *testing.T) {
+	t.Parallel()
+	require.Subset(t, exported.In(t, "."), exported.Of(t, pd.NewClient))
 }
 
 // A second stream would be upstream's.
@@ -96,6 +103,24 @@ func TestTimestampsComeFromUpstreamWhereTSOIsAServiceOfItsOwn(t *testing.T) {
 		"there is no TSO service: upstream cannot serve")
 	_, _, err := c.GetTS(context.Background())
 	require.NoError(t, err)
+}
+
+func TestWrapTakesTimestampsOver(t *testing.T) {
+	t.Parallel()
+	server := tsotest.New(t)
+	existing, err := pd.NewClient(caller.TestComponent, server.URLs(), SecurityOption{}, options()...)
+	require.NoError(t, err)
+	_, _, err = existing.GetTS(context.Background())
+	require.NoError(t, err)
+	c, err := Wrap(existing, server.URLs(), SecurityOption{}, options()...)
+	require.NoError(t, err)
+	_, _, err = c.GetTS(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, stats(t, c).Timestamps)
+	require.EqualValues(t, 2, server.Stats().Streams, "the one of existing stays")
+	c.Close()
+	_, _, err = existing.GetTS(context.Background())
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestKeyspacesAreLeftToUpstream(t *testing.T) {
