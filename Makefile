@@ -10,7 +10,8 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 # The modules. The root is the library; the others keep what they require away
 # from its users. Those in integration/beside are programs that use client-go as well, those
 # in integration/clientgo test its transactions, one for each era of client-go, and those
-# below pdcompat are published as the root is.
+# below pdcompat are published as the root is. Some of these have newer.mod beside go.mod, with
+# the newest of PD's client that they are tested with instead of the oldest.
 BESIDE := $(wildcard integration/beside/*)
 CLIENTGO := $(wildcard integration/clientgo/*)
 PDCOMPAT := $(patsubst %/go.mod,%,$(wildcard pdcompat/*/go.mod pdcompat/*/*/go.mod))
@@ -63,7 +64,7 @@ vet:
 	go vet ./...
 	go vet -tags tsoinvariants .
 	GOARCH=386 go vet ./...
-	for m in $(NESTED); do echo "$$m"; (cd $$m && go vet ./...); done
+	for m in $(NESTED); do (cd $$m && for mod in *.mod; do echo "$$m $$mod"; go vet -modfile=$$mod ./...; done); done
 
 $(SHOW): internal/cmd/progress/main.go internal/cmd/progress/report.go
 	go build -o $@ ./internal/cmd/progress
@@ -105,7 +106,8 @@ test-nested: $(SHOW) ## Test the load generator, and the library against real PD
 .PHONY: test-adapters
 test-adapters: $(SHOW) ## Test the adapters to PD's own client, of each era
 	$(call SAY,the adapters: half a minute (2 minutes at first))
-	for m in $(PDCOMPAT); do (cd $$m && go test -json -race -parallel 16 -timeout 3m ./... | $(SHOW)); done
+	for m in $(PDCOMPAT); do (cd $$m && for mod in *.mod; do \
+	  go test -modfile=$$mod -json -race -parallel 16 -timeout 3m ./... | $(SHOW); done); done
 
 # Without the race detector, with which client-go takes minutes to build.
 .PHONY: test-beside
@@ -197,7 +199,7 @@ lint: .bin/golangci-lint ## Run the analysers
 
 .PHONY: tidy-check
 tidy-check: ## Check that go.mod and go.sum of all modules are tidy
-	for m in . $(NESTED) integration/pdserver internal/tools; do (cd $$m && go mod tidy -diff); done
+	for m in . $(NESTED) integration/pdserver internal/tools; do (cd $$m && for mod in *.mod; do go mod tidy -diff -modfile=$$mod; done); done
 
 .PHONY: check
 check: lint tidy-check test ## The tests, and the analysers before them

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pd "github.com/tikv/pd/client"
-	"github.com/tikv/pd/client/clients/tso"
 
 	ours "github.com/tsoring/tso"
 	"github.com/tsoring/tso/pdcompat/internal/handover"
@@ -37,8 +36,8 @@ func TestTheWrapperAllocatesNothing(t *testing.T) {
 	for name, call := range map[string]func() (physical, logical int64, err error){
 		"GetTS":           func() (physical, logical int64, err error) { return c.GetTS(ctx) },
 		"GetTSAsync":      func() (physical, logical int64, err error) { return c.GetTSAsync(ctx).Wait() },
-		"GetLocalTS":      func() (physical, logical int64, err error) { return c.GetLocalTS(ctx, "dc-1") },
-		"GetLocalTSAsync": func() (physical, logical int64, err error) { return c.GetLocalTSAsync(ctx, "dc-1").Wait() },
+		"GetLocalTS":      func() (physical, logical int64, err error) { return c.GetLocalTS(ctx, "dc-1") },             //nolint:staticcheck // deprecated, not gone
+		"GetLocalTSAsync": func() (physical, logical int64, err error) { return c.GetLocalTSAsync(ctx, "dc-1").Wait() }, //nolint:staticcheck // deprecated, not gone
 		"GetMinTS":        func() (physical, logical int64, err error) { return c.GetMinTS(ctx) },
 	} {
 		require.Zero(t, testing.AllocsPerRun(1000, func() {
@@ -65,13 +64,13 @@ func BenchmarkWrapper(b *testing.B) {
 	})
 	b.Run("GetTSAsync/direct", func(b *testing.B) {
 		for b.Loop() {
-			var future ours.TSFuture = direct.GetTSAsync(ctx)
+			future := direct.GetTSAsync(ctx)
 			_, _, _ = future.Wait()
 		}
 	})
 	b.Run("GetTSAsync/wrapped", func(b *testing.B) {
 		for b.Loop() {
-			var future tso.TSFuture = wrapped.GetTSAsync(ctx)
+			future := wrapped.GetTSAsync(ctx)
 			_, _, _ = future.Wait()
 		}
 	})

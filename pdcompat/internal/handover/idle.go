@@ -55,13 +55,15 @@ type idleStream struct {
 	needed <-chan struct{}
 }
 
-var errIdle = status.Error(codes.Unavailable, "tso: timestamps come from the client beside this one")
+// ErrIdle is what a stream to nobody ends with, and what upstream fails calls with that it
+// sends on one that it has from before it began to serve.
+var ErrIdle = status.Error(codes.Unavailable, "tso: timestamps come from the client beside this one")
 
 func (s *idleStream) Header() (metadata.MD, error) { return metadata.MD{}, nil }
 func (s *idleStream) Trailer() metadata.MD         { return nil }
 func (s *idleStream) CloseSend() error             { return nil }
 func (s *idleStream) Context() context.Context     { return s.ctx }
-func (s *idleStream) SendMsg(any) error            { return errIdle }
+func (s *idleStream) SendMsg(any) error            { return ErrIdle }
 
 func (s *idleStream) RecvMsg(any) error {
 	select {
@@ -71,6 +73,6 @@ func (s *idleStream) RecvMsg(any) error {
 		}
 		return status.FromContextError(context.Canceled).Err()
 	case <-s.needed:
-		return errIdle
+		return ErrIdle
 	}
 }
