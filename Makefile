@@ -15,7 +15,7 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 BESIDE := $(wildcard integration/beside/*)
 CLIENTGO := $(wildcard integration/clientgo/*)
 PDCOMPAT := $(patsubst %/go.mod,%,$(wildcard pdcompat/*/go.mod pdcompat/*/*/go.mod))
-NESTED := bench integration $(BESIDE) $(CLIENTGO) $(PDCOMPAT)
+NESTED := bench integration $(BESIDE) $(CLIENTGO) $(PDCOMPAT) internal/release
 # Where programs for 386 run.
 TEST_386 := $(if $(filter linux/amd64,$(shell go env GOHOSTOS)/$(shell go env GOHOSTARCH)),test-386)
 TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
@@ -37,6 +37,7 @@ SEEDS ?= 10000
 START ?= 1
 TRIES ?= 1
 CALLS ?= 1000000
+VERSION ?=
 export PD DC CALLERS DURATION
 
 # What runs tests says first what it does and about how long that takes on two cores (no
@@ -54,7 +55,7 @@ demo: ## Fetch timestamps and show it: PD=host:port DC=name CALLERS=64 DURATION=
 	@exec .bin/tso-bench
 
 .PHONY: test
-test: vet test-library $(TEST_386) test-simulate test-alloc test-adapters test-beside test-clientgo test-nested ## Run all tests: race detector on, real PD processes included
+test: vet test-library $(TEST_386) test-simulate test-alloc test-adapters test-beside test-packed test-clientgo test-nested ## Run all tests: race detector on, real PD processes included
 
 # Vet also finds what a Go older than this one lacks: its check stdversion knows from
 # go.mod which Go the library promises to build with.
@@ -120,6 +121,16 @@ test-beside: $(SHOW) ## Test that programs can use this client beside client-go,
 test-clientgo: $(SHOW) ## Test client-go's oracle and transactions on real PD processes, over both clients
 	$(call SAY,client-go on real PD processes: 1 minute (PD and client-go are built before it: 4 at first))
 	for m in $(CLIENTGO); do (cd $$m && go test -json -count=1 -timeout 5m -p 1 ./... | $(SHOW)); done
+
+# It packs what is committed. What it packs stays in go's cache of modules, a version a commit.
+.PHONY: test-packed
+test-packed: $(SHOW) ## Test the published modules of this commit as users get them: programs made in empty folders
+	$(call SAY,the packed modules: half a minute)
+	cd internal/release && go test -json -count=1 -timeout 5m ./... | $(SHOW)
+
+.PHONY: modproxy
+modproxy: ## Pack the published modules of this commit for GOPROXY=file://, into .bin/modproxy: VERSION=v0.1.0 (default: the commit's)
+	@cd internal/release && go run . -out '$(CURDIR)/.bin/modproxy' -version '$(VERSION)'
 
 # Without the race detector: it makes a seed ten times as long, and TestSimulate in
 # test-library runs some with it.
