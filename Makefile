@@ -132,6 +132,12 @@ test-packed: $(SHOW) ## Test the published modules of this commit as users get t
 modproxy: ## Pack the published modules of this commit for GOPROXY=file://, into .bin/modproxy: VERSION=v0.1.0 (default: the commit's)
 	@cd internal/release && go run . -out '$(CURDIR)/.bin/modproxy' -version '$(VERSION)'
 
+.PHONY: require
+require: ## Have the published modules require each other in a version, which a release begins with: VERSION=v0.1.0
+	for m in $(PDCOMPAT); do \
+	  (cd $$m && for ours in $$(go list -m -f '{{if .Replace}}{{.Path}}{{end}}' all); do go mod edit -require=$$ours@$(VERSION); done); \
+	done
+
 # Without the race detector: it makes a seed ten times as long, and TestSimulate in
 # test-library runs some with it.
 .PHONY: test-simulate
