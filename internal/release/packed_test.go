@@ -67,13 +67,13 @@ func (p packed) do(t *testing.T, dir string, commands ...string) string {
 	return string(out)
 }
 
-// blocks returns the pieces of Go in a page.
-func blocks(t *testing.T, page string) []string {
+// blocks returns the pieces of a page that are in a language.
+func blocks(t *testing.T, page, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile(root + page)
 	require.NoError(t, err)
 	var found []string
-	for _, m := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		found = append(found, m[1])
 	}
 	require.NotEmpty(t, found, page)
@@ -101,11 +101,55 @@ func main() {
 }
 
 func example(ctx context.Context) error {
-`+strings.ReplaceAll(blocks(t, "README.md")[0], address, p.pd)+`
+`+strings.ReplaceAll(blocks(t, "README.md", "go")[0], address, p.pd)+`
 	fmt.Println(startTS)
 	return nil
 }
 `)
 	out := p.do(t, dir, "go mod init example.com/readme", "go get "+p.module, "go vet .", "go run .")
 	require.Regexp(t, `^[1-9][0-9]{17}\n$`, out)
+}
+
+// example is the files of a program of docs/_examples by their names.
+func example(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(dir + "/*.go")
+	require.NoError(t, err)
+	files := make(map[string]string)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		files[filepath.Base(name)] = string(text)
+	}
+	return files
+}
+
+func examples(t *testing.T) []string {
+	t.Helper()
+	dirs, err := filepath.Glob(root + "docs/_examples/*")
+	require.NoError(t, err)
+	require.NotEmpty(t, dirs)
+	return dirs
+}
+
+// Each program of docs/_examples is what a user has: made in an empty folder, with the
+// commands that it names.
+func TestPacked_Examples(t *testing.T) {
+	p := newPacked(t)
+	command := regexp.MustCompile(`(?m)^//\t(go .*)$`)
+	for _, dir := range examples(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			files, empty := example(t, dir), t.TempDir()
+			for name, text := range files {
+				put(t, filepath.Join(empty, name), text)
+			}
+			commands := []string{"go mod init example.com/program"}
+			for _, m := range command.FindAllStringSubmatch(files["main.go"], -1) {
+				commands = append(commands, m[1])
+			}
+			require.Greater(t, len(commands), 2, "main.go says how to get what it needs, and how to run it")
+			t.Log(p.do(t, empty, commands...))
+			p.do(t, empty, "go vet .")
+		})
+	}
 }
