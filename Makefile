@@ -125,7 +125,7 @@ test-clientgo: $(SHOW) ## Test client-go's oracle and transactions on real PD pr
 # It packs what is committed. What it packs stays in go's cache of modules, a version a commit.
 .PHONY: test-packed
 test-packed: $(SHOW) ## Test the published modules of this commit as users get them: programs made in empty folders
-	$(call SAY,the packed modules: 1 minute)
+	$(call SAY,the packed modules: 1 minute (2 at first))
 	cd internal/release && go test -json -count=1 -timeout 5m ./... | $(SHOW)
 
 .PHONY: modproxy

@@ -153,3 +153,38 @@ func TestPacked_Examples(t *testing.T) {
 		})
 	}
 }
+
+// What the migration page shows has been compiled: each piece of Go is part of an example,
+// and of each change both what was there and what is there then.
+func TestPacked_MigrationPage(t *testing.T) {
+	var compiled strings.Builder
+	for _, dir := range examples(t) {
+		for _, text := range example(t, dir) {
+			compiled.WriteString(flush(text))
+		}
+	}
+	page := "docs/migrate.md"
+	pieces := blocks(t, page, "go")
+	for _, change := range blocks(t, page, "diff") {
+		pieces = append(pieces, side(change, "-"), side(change, "+"))
+	}
+	for _, piece := range pieces {
+		require.True(t, strings.Contains(compiled.String(), flush(piece)), "in no example:\n%s", piece)
+	}
+}
+
+// side returns one of the two texts of a change.
+func side(change, sign string) string {
+	var lines []string
+	for line := range strings.Lines(change) {
+		if line[:1] == sign || line[:1] == " " {
+			lines = append(lines, line[1:])
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// flush returns text without its indentation.
+func flush(text string) string {
+	return regexp.MustCompile(`(?m)^\s+`).ReplaceAllString(text, "")
+}
