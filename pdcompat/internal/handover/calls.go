@@ -17,10 +17,10 @@ const retryPause = 50 * time.Millisecond
 var (
 	// errNilContext is what a call without a context gets.
 	errNilContext = fmt.Errorf("%w: the context is nil; pass that of your caller, or context.Background()", tso.ErrInvalidArgument)
-	// errUnderWay is why a call is not served while a handover lasts, and errSilent why none
-	// is while upstream says nothing.
+	// errUnderWay is why a call is not served while a handover lasts, and errSilent why it is
+	// not where nothing else is known.
 	errUnderWay = errors.New("timestamps are being handed over between this client and PD's own")
-	errSilent   = errors.New("PD's own client has not answered")
+	errSilent   = errors.New("PD has not answered")
 )
 
 // call is a call that ours has not been given at once: it waits for a handover, or upstream
@@ -38,11 +38,10 @@ type call struct {
 
 	// The rest is guarded by Handover.mu. given is what a side holds for the call, nil while it
 	// waits to be given to one. turn counts how often it has been taken back, and ended, so
-	// that what was asked before is known, and failure is the last that upstream has answered.
+	// that what was asked before is known.
 	given    Future
 	takeBack context.CancelFunc
 	turn     int
-	failure  error
 	next     *call
 }
 
@@ -54,8 +53,10 @@ type calls struct {
 	first, last *call
 	// waiting is the first that waits to be given; those behind it do, too.
 	waiting *call
-	// pausing is set while calls that upstream has failed are not given to it again.
+	// pausing is set while calls that upstream has failed are not given to it again, and
+	// failure is how, nil when it has served one since.
 	pausing bool
+	failure error
 	toGive  chan struct{} // wakes give
 	toServe chan struct{} // wakes serve
 }
@@ -121,27 +122,26 @@ func (c *call) Wait() (physical, logical int64, err error) {
 	case <-c.ctx.Done():
 		return 0, 0, c.ctx.Err()
 	case <-timer.C:
-		return 0, 0, c.h.spent(c)
+		return 0, 0, c.h.spent()
 	}
 }
 
-// spent is the error of a call whose budget has ended.
-func (h *Handover) spent(c *call) error {
+// spent returns why calls of which the budget has ended have not been served.
+func (h *Handover) spent() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.spentOf(c)
+	return h.spentBy(errSilent)
 }
 
-// spentOf is spent, under mu.
-func (h *Handover) spentOf(c *call) error {
-	cause := c.failure
+// spentBy is spent where a call has ended with an error. Under mu.
+func (h *Handover) spentBy(cause error) error {
 	switch {
-	case errors.Is(cause, tso.ErrBudgetSpent):
-		return cause
-	case cause == nil && h.side == neither:
+	case h.side == neither:
 		cause = errUnderWay
-	case cause == nil:
-		cause = errSilent
+	case h.calls.failure != nil:
+		cause = h.calls.failure
+	case h.side == upstream:
+		cause = errSilent // the error is the budget's own end
 	}
 	return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, background{cause})
 }
@@ -265,15 +265,14 @@ func (h *Handover) settle(c *call, turn int, physical, logical int64, err error)
 		return false // taken back meanwhile
 	case err == nil:
 		h.highest = tso.ComposeTS(physical, logical)
+		h.calls.failure = nil
 	case c.ctx.Err() != nil:
 		err = c.ctx.Err()
+	case errors.Is(err, tso.ErrBudgetSpent): // ours knows best why
 	case !time.Now().Before(c.began.Add(h.budget)):
-		if c.failure == nil || errors.Is(err, tso.ErrBudgetSpent) { // not that the last try ended with the budget
-			c.failure = err
-		}
-		err = h.spentOf(c)
+		err = h.spentBy(err)
 	case h.side == upstream:
-		c.failure = err
+		h.calls.failure = err
 		h.takeBackAll()
 		h.calls.pausing = true
 		return true

@@ -42,7 +42,7 @@ type Config struct {
 type side int8
 
 const (
-	neither side = iota // a handover is under way: calls wait
+	neither side = iota // nobody yet, or a handover is under way: calls wait
 	ours
 	upstream
 )
@@ -80,7 +80,13 @@ type Handover struct {
 	highest uint64
 	calls   calls
 
-	refused bool // that a side that is to come grants too little has been said; of run
+	// Of run: refused is set when it has been said that the side that is to come grants too
+	// little, due is the next pause while a handover is due, and aware is set when PD has told
+	// its mode.
+	refused bool
+	due     time.Duration
+	aware   bool
+
 	probes  prober
 	conns   connections
 	nudged  chan struct{} // wakes run
@@ -94,10 +100,12 @@ func New(cfg Config) *Handover {
 		cfg:     cfg,
 		budget:  max(cfg.Timeout, time.Millisecond),
 		dynamic: make(map[tso.DynamicOption]any),
-		needed:  make(chan struct{}),
 		nudged:  make(chan struct{}, 1),
 		cancel:  func() {},
 		calls:   calls{toGive: make(chan struct{}, 1), toServe: make(chan struct{}, 1)},
+	}
+	if cfg.Upstream == "" {
+		h.needed = make(chan struct{})
 	}
 	h.probes.running = &h.running
 	return h

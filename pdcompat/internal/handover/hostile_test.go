@@ -2,6 +2,8 @@ package handover
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -234,4 +236,59 @@ func TestOnlyTheLeadersModeCounts(t *testing.T) {
 		h.conns.add(conn)
 	}
 	require.Equal(t, serviceOfItsOwn, h.look(context.Background()))
+}
+
+// A mode that changes all the time, an upstream that fails at times, and the end in the
+// midst of it.
+func TestFlippingModesFailNoCallAndKeepTheOrderUntilTheEnd(t *testing.T) {
+	server := tsotest.New(t)
+	s := newService(t, server)
+	h := start(t, server, s, func(c *Config) { c.Timeout = time.Minute })
+	var callers sync.WaitGroup
+	closed := make(chan struct{})
+	for range 4 {
+		taken := make(chan Future, 50)
+		callers.Go(func() { takeUntil(closed, h, taken) })
+		callers.Go(func() { riseUntilClosed(t, taken) })
+	}
+	for i := range 16 {
+		s.broken.Store(i%4 == 3) // which has to give it up then
+		server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE - pdpb.ServiceMode(i%2))
+		h.nudge()
+		before := h.upstreamCalls.Load()
+		for deadline := time.Now().Add(50 * time.Millisecond); time.Now().Before(deadline) && h.upstreamCalls.Load() < before+5; {
+			_ = rises(t, h, 0, true)
+		}
+	}
+	require.NotZero(t, h.Stats().Handovers)
+	require.NotZero(t, h.Stats().UpstreamCalls)
+	h.Close()
+	close(closed)
+	callers.Wait()
+	require.Nil(t, h.calls.first)
+}
+
+// takeUntil takes futures, more than are waited for at a time, so that handovers come between
+// them.
+func takeUntil(closed <-chan struct{}, h *Handover, taken chan<- Future) {
+	defer close(taken)
+	for {
+		select {
+		case <-closed:
+			return
+		case taken <- h.GetTSAsync(context.Background()):
+		}
+	}
+}
+
+// riseUntilClosed fails unless the timestamps of futures rise until the client is closed.
+func riseUntilClosed(t *testing.T, taken <-chan Future) {
+	t.Helper()
+	var last uint64
+	for future := range taken {
+		physical, logical, err := future.Wait()
+		if !errors.Is(err, tso.ErrClosed) {
+			requireAbove(t, &last, tso.ComposeTS(physical, logical), err)
+		}
+	}
 }

@@ -27,15 +27,18 @@ func (h *Handover) Intercept(ctx context.Context, desc *grpc.StreamDesc, conn *g
 		return &idleStream{ctx: ctx, needed: needed}, nil
 	}
 	stream, err := streamer(ctx, desc, conn, method, opts...)
-	if err == nil && h.cfg.Upstream != "" && !h.cfg.ServerProxy && askMode(ctx, conn, 0) != byPD {
-		return nil, errOtherGroup
+	if err == nil && h.cfg.Upstream != "" && !h.cfg.ServerProxy {
+		if m := askMode(ctx, conn, 0); m != byPD && m != unaware {
+			return nil, errOtherGroup
+		}
 	}
 	return stream, err
 }
 
 // errOtherGroup refuses a stream to PD to a client for a keyspace where TSO is, or may be, a
-// service of its own, unless its program wants PD to be asked. PD passes what comes on it to the default keyspace group, whatever the keyspace;
-// and upstream uses one for up to 3 s after the mode has changed, until it finds out. The mode
+// service of its own, unless its program wants PD to be asked. PD passes what comes on it to
+// the default keyspace group, whatever the keyspace; and upstream uses one for up to 3 s after
+// the mode has changed, until it finds out. The mode
 // is asked for when the stream is there, since PD changes it by starting anew, which ends
 // streams: what is true then has been since the stream began. Upstream ends the stream's
 // context.

@@ -21,6 +21,7 @@ const (
 	unknown mode = iota
 	byPD
 	serviceOfItsOwn
+	unaware // a PD older than the service, which grants them itself
 )
 
 // ownService is why upstream serves where TSO is a service of its own.
@@ -35,8 +36,12 @@ func (h *Handover) look(ctx context.Context) mode {
 	_, leader, _ := strings.Cut(h.client.GetLeaderAddr(), "://")
 	for _, conn := range h.conns.all() {
 		if leader != "" && strings.HasSuffix(conn.Target(), "/"+leader) {
-			if m := askMode(ctx, conn, h.client.GetClusterID(ctx)); m != unknown {
+			switch m := askMode(ctx, conn, h.client.GetClusterID(ctx)); {
+			case m == byPD, m == serviceOfItsOwn:
+				h.aware = true
 				return m
+			case m == unaware && !h.aware: // a cluster does not become older; it is something else that answers
+				return byPD
 			}
 		}
 	}
@@ -62,7 +67,7 @@ func askMode(ctx context.Context, conn *grpc.ClientConn, clusterID uint64) mode 
 	info, err := pdpb.NewPDClient(conn).GetClusterInfo(ctx, &pdpb.GetClusterInfoRequest{})
 	switch modes := info.GetServiceModes(); {
 	case status.Code(err) == codes.Unimplemented:
-		return byPD // older than the service
+		return unaware
 	case err != nil, info.GetHeader().GetError() != nil, len(modes) == 0:
 		return unknown // not started, for one
 	case clusterID != 0 && info.GetHeader().GetClusterId() != clusterID:

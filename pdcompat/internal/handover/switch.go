@@ -9,10 +9,10 @@ import (
 
 const (
 	// lookEvery is how often the mode is looked at where nothing suggests it, as upstream
-	// does, and dueEvery how often while a handover is due and the side that is to serve
-	// does not yet.
+	// does. It is also the longest pause, and dueFirst the first, between tries while a
+	// handover is due and the side that is to serve does not yet.
 	lookEvery = 3 * time.Second
-	dueEvery  = 200 * time.Millisecond
+	dueFirst  = 200 * time.Millisecond
 	// openFirst and openLast are the first and the longest pause before ours is made again
 	// where it could not be.
 	openFirst = 3 * time.Second
@@ -68,8 +68,10 @@ func (h *Handover) turnIfNeeded(ctx context.Context, to side) time.Duration {
 	case from == to:
 		h.explain(whyFor(to)) // it could not be known before
 	case !h.handOver(ctx, from, to, why):
-		return dueEvery
+		h.due = min(max(dueFirst, 2*h.due), lookEvery)
+		return h.due
 	}
+	h.due = 0
 	return lookEvery
 }
 
@@ -143,7 +145,7 @@ func (h *Handover) stop(from side) {
 
 // turnTo makes a side serve, and gives it the calls that wait. Under mu.
 func (h *Handover) turnTo(s side, why string) {
-	h.side, h.why = s, why
+	h.side, h.why, h.calls.failure = s, why, nil
 	switch s {
 	case ours:
 		if h.needed == nil {
