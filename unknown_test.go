@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
 	"github.com/tsoring/tso/tsotest"
 )
@@ -83,30 +84,34 @@ func TestLaneThatGoesLeavesItsListToOthers(t *testing.T) {
 }
 
 func TestNameThatNobodyKnowsCostsLittle(t *testing.T) {
-	s := tsotest.New(t)
-	c := newTestClient(t, s)
-	requireGetTS(t, c)
-	inUse := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
-	}
-	before, goroutines := inUse(), runtime.NumGoroutine()
-	const names = 400
-	most := uint64(16 << 10)
-	if raceEnabled {
-		most *= 2 // the detector's
-	}
-	for i := range names {
-		ctx, cancel := context.WithCancel(t.Context())
-		f := c.GetLocalTSAsync(ctx, fmt.Sprintf("tenant-%d", i))
-		cancel()
-		_, _, err := f.Wait()
-		require.ErrorIs(t, err, context.Canceled)
-	}
-	require.Less(t, inUse(), before+names*most)
-	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+2*names+5, "two each")
+	synctest.Test(t, func(t *testing.T) {
+		s := tsotest.New(t, tsotest.WithBufconn())
+		c := newTestClient(t, s, WithGRPCDialOptions(grpc.WithContextDialer(s.Dialer())))
+		requireGetTS(t, c)
+		inUse := func() (memory uint64, goroutines int) {
+			var m runtime.MemStats
+			synctest.Wait() // lists that are asked for take memory and goroutines as well
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc + m.StackInuse, runtime.NumGoroutine()
+		}
+		memory, goroutines := inUse()
+		const names = 400
+		most := uint64(16 << 10)
+		if raceEnabled {
+			most *= 2 // the detector's
+		}
+		for i := range names {
+			ctx, cancel := context.WithCancel(t.Context())
+			f := c.GetLocalTSAsync(ctx, fmt.Sprintf("tenant-%d", i))
+			cancel()
+			_, _, err := f.Wait()
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		moreMemory, moreGoroutines := inUse()
+		require.Less(t, moreMemory, memory+names*most)
+		require.LessOrEqual(t, moreGoroutines, goroutines+2*names+5, "two each; some may be about to end")
+	})
 }
 
 // The ring of a lane is small until it is full. Nobody waits for room meanwhile, and futures
