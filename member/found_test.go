@@ -52,17 +52,21 @@ func TestNew_ConfigurationErrorsAreImmediate(t *testing.T) {
 }
 
 func TestNew_SeedsOfDifferentClusters(t *testing.T) {
-	members := startMembers(t, 2)
-	foreign := cluster(members[1].url)
-	foreign.Header.ClusterId = 8
-	members[1].say(foreign)
+	synctest.Test(t, func(t *testing.T) { // The second may be too late elsewhere.
+		var net memory
+		members := []*fakeMember{net.start(t, "a:1"), net.start(t, "b:1")}
+		sayAll(members, cluster(urlsOf(members)...))
+		foreign := cluster(members[1].url)
+		foreign.Header.ClusterId = 8
+		members[1].say(foreign)
 
-	_, err := New(t.Context(), Config{Seeds: urlsOf(members)})
-	require.ErrorIs(t, err, ErrClusterMismatch)
-	require.ErrorContains(t, err, members[0].url)
-	require.ErrorContains(t, err, members[1].url)
-	require.ErrorContains(t, err, "cluster 7")
-	require.ErrorContains(t, err, "cluster 8")
+		_, err := New(t.Context(), Config{Seeds: urlsOf(members), DialOptions: []grpc.DialOption{net.option()}})
+		require.ErrorIs(t, err, ErrClusterMismatch)
+		require.ErrorContains(t, err, members[0].url)
+		require.ErrorContains(t, err, members[1].url)
+		require.ErrorContains(t, err, "cluster 7")
+		require.ErrorContains(t, err, "cluster 8")
+	})
 }
 
 func TestNew_BlackHoledSeedsCostLittle(t *testing.T) {
