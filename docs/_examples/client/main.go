@@ -63,7 +63,28 @@ func take(ctx context.Context, client pd.Client) error {
 		return err
 	}
 	fmt.Println(physical, logical)
+	if err := takeMany(ctx, client); err != nil {
+		return err
+	}
 	return check(client)
+}
+
+// takeMany takes a thousand timestamps by one call, which PD's own client has not.
+func takeMany(ctx context.Context, client pd.Client) error {
+	batches, ok := client.(pdcompat.BatchClient)
+	if !ok {
+		return errors.New("no client of an adapter")
+	}
+	timestamps, err := batches.GetTSBatch(ctx, 1000)
+	if err != nil {
+		return err
+	}
+	for physical, logical := range timestamps.All() {
+		if physical <= 0 || logical < 0 {
+			return errors.New("no timestamp")
+		}
+	}
+	return nil
 }
 
 // check reports an error unless timestamps come from tso.
