@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tsoring/tso"
 	"github.com/tsoring/tso/tsotest"
@@ -217,25 +216,6 @@ func requireSaid(t *testing.T, logs *observer.ObservedLogs, why string) {
 	said := logs.FilterMessage("timestamps come from PD's own client").TakeAll()
 	require.Len(t, said, 1)
 	require.Contains(t, said[0].ContextMap()["why"], why)
-}
-
-func TestOnlyTheLeadersModeCounts(t *testing.T) {
-	server := tsotest.New(t, tsotest.WithMembers(2))
-	h := start(t, server, newService(t, server))
-	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
-	h.conns.mu.Lock()
-	leader := h.conns.list
-	h.conns.list = nil
-	h.conns.mu.Unlock()
-	follower, err := grpc.NewClient("passthrough:///"+bare(server.URLs())[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(t, err)
-	defer follower.Close() //nolint:errcheck // nothing hangs on it
-	h.conns.add(follower)
-	require.Equal(t, unknown, h.look(context.Background()))
-	for _, conn := range leader {
-		h.conns.add(conn)
-	}
-	require.Equal(t, serviceOfItsOwn, h.look(context.Background()))
 }
 
 // A mode that changes all the time, an upstream that fails at times, and the end in the

@@ -19,11 +19,17 @@ import (
 // pdClient returns a client of PD's service whose streams h intercepts.
 func pdClient(t *testing.T, server *tsotest.Server, h *Handover) pdpb.PDClient {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+server.URL(0)[len("http://"):],
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithChainStreamInterceptor(h.Intercept))
+	return pdpb.NewPDClient(connect(t, server, 0, grpc.WithChainStreamInterceptor(h.Intercept)))
+}
+
+// connect returns a connection to a member.
+func connect(t *testing.T, server *tsotest.Server, member int, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	opts = append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+server.URL(member)[len("http://"):], opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	return pdpb.NewPDClient(conn)
+	return conn
 }
 
 // askOnce opens a TSO stream and asks for a timestamp on it.

@@ -32,17 +32,31 @@ const lookTimeout = time.Second
 
 // look asks the leader who grants timestamps. While a cluster changes its mode member by
 // member they say different things, and the leader's word is what upstream goes by as well.
+//
+// Where TSO is a service of its own, each member answers on a TSO stream, not the leader alone.
+// Ours may be served by another one then, and hear nothing of a new leader. So if the leader
+// says nothing, any member that ours has had a stream to is believed, but only that it is so.
 func (h *Handover) look(ctx context.Context) mode {
 	_, leader, _ := strings.Cut(h.client.GetLeaderAddr(), "://")
+	id := h.client.GetClusterID(ctx)
+	var others []*grpc.ClientConn
 	for _, conn := range h.conns.all() {
-		if leader != "" && strings.HasSuffix(conn.Target(), "/"+leader) {
-			switch m := askMode(ctx, conn, h.client.GetClusterID(ctx)); {
-			case m == byPD, m == serviceOfItsOwn:
-				h.aware = true
-				return m
-			case m == unaware && !h.aware: // a cluster does not become older; it is something else that answers
-				return byPD
-			}
+		if leader == "" || !strings.HasSuffix(conn.Target(), "/"+leader) {
+			others = append(others, conn)
+			continue
+		}
+		switch m := askMode(ctx, conn, id); {
+		case m == byPD, m == serviceOfItsOwn:
+			h.aware = true
+			return m
+		case m == unaware && !h.aware: // a cluster does not become older; it is something else that answers
+			return byPD
+		}
+	}
+	for _, conn := range others {
+		if askMode(ctx, conn, id) == serviceOfItsOwn {
+			h.aware = true
+			return serviceOfItsOwn
 		}
 	}
 	return unknown
