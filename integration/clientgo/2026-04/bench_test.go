@@ -10,8 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tikv/client-go/v2/oracle/oracles"
 
-	"github.com/tsoring/tso/integration/bank"
-	"github.com/tsoring/tso/integration/clientgo/2026-04/stack"
 	"github.com/tsoring/tso/integration/pdcluster"
 )
 
@@ -38,29 +36,5 @@ func BenchmarkOracle(b *testing.B) {
 				})
 			})
 		}
-	}
-}
-
-// Transfers between so many accounts that few conflict: two timestamps and two round trips
-// to the mock each.
-func BenchmarkBank(b *testing.B) {
-	cluster := pdcluster.StartT(b, pdcluster.Config{})
-	store, err := stack.Serve(b.Context(), cluster)
-	require.NoError(b, err)
-	defer store.Stop()
-	for _, c := range subjects {
-		b.Run(c.name, func(b *testing.B) {
-			s, err := stack.Open(context.Background(), cluster.ClientURLs(), c.open)
-			require.NoError(b, err)
-			defer func() { require.NoError(b, s.Close()) }()
-			opened, err := bank.Open(context.Background(), s.Bank(), 8192)
-			require.NoError(b, err)
-			b.ResetTimer()
-			r := opened.Start(bank.Load{Tellers: tellers, Transfers: int64(b.N)}).Wait()
-			b.StopTimer()
-			b.ReportMetric(r.Rate(), "transfers/s")
-			b.ReportMetric(float64(r.Quantile(0.5).Microseconds())/1e3, "p50-ms")
-			b.ReportMetric(float64(r.Quantile(0.99).Microseconds())/1e3, "p99-ms")
-		})
 	}
 }

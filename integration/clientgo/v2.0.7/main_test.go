@@ -18,6 +18,7 @@ import (
 	"github.com/tsoring/tso/integration/bank"
 	"github.com/tsoring/tso/integration/clientgo/v2.0.7/stack"
 	"github.com/tsoring/tso/integration/pdcluster"
+	"github.com/tsoring/tso/pdcompat"
 )
 
 // shared is a cluster that several tests use, started by the first of them.
@@ -83,27 +84,30 @@ func TestMain(m *testing.M) {
 // subject is a PD client that everything is tried with.
 type subject struct {
 	name string
+	ours bool // or else PD's own
 	open stack.OpenPD
 }
 
-var (
-	upstream = subject{"upstream", stack.Upstream()}
-	ours     = subject{}
-)
+var subjects = []subject{
+	{"upstream", false, stack.Upstream},
+	{"ours", true, stack.Ours},
+	{"wrapped", true, stack.Wrapped},
+}
 
 // each runs a test with each client.
 func each(t *testing.T, test func(t *testing.T, c subject)) {
 	t.Helper()
-	for _, c := range []subject{upstream} {
+	for _, c := range subjects {
 		t.Run(c.name, func(t *testing.T) { test(t, c) })
 	}
 }
 
-// checkTaken checks what client-go took of a client that is closed: the order of all of it,
-// and that it was ours that granted it where it was to be.
-func (c subject) checkTaken(t *testing.T, _ pd.Client, tally *bank.Tally) {
+// checkTaken checks what client-go took of a client that is closed.
+func (c subject) checkTaken(t *testing.T, client pd.Client, tally *bank.Tally) {
 	t.Helper()
-	require.Empty(t, tally.Violations())
+	require.Empty(t, stack.Check(client, tally))
+	_, counts := client.(pdcompat.StatsClient)
+	require.Equal(t, c.ours, counts)
 }
 
 // bounded returns a context that ends with the test, or after d: what is waited for comes
