@@ -125,8 +125,8 @@ test-clientgo: $(SHOW) ## Test client-go's oracle and transactions on real PD pr
 # It packs what is committed. What it packs stays in go's cache of modules, a version a commit.
 .PHONY: test-packed
 test-packed: $(SHOW) ## Test the published modules of this commit as users get them: programs made in empty folders
-	$(call SAY,the packed modules: 1 minute (2 at first))
-	cd internal/release && go test -json -count=1 -timeout 5m ./... | $(SHOW)
+	$(call SAY,the packed modules: 1 minute (4 at first))
+	cd internal/release && go test -json -count=1 -timeout 10m ./... | $(SHOW)
 
 .PHONY: modproxy
 modproxy: ## Pack the published modules of this commit for GOPROXY=file://, into .bin/modproxy: VERSION=v0.1.0 (default: the commit's)

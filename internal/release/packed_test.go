@@ -149,7 +149,6 @@ func TestPacked_Examples(t *testing.T) {
 			}
 			require.Greater(t, len(commands), 2, "main.go says how to get what it needs, and how to run it")
 			t.Log(p.do(t, empty, commands...))
-			p.do(t, empty, "go vet .")
 		})
 	}
 }

@@ -10,8 +10,7 @@ import (
 
 // connect returns a client of the same type, whose timestamps come from tso.
 func connect(ctx context.Context, addrs []string) (pd.Client, error) {
-	return pd.NewClientWithContext(ctx, "my-program", addrs, pd.SecurityOption{},
-		opt.WithForwardingOption(true), opt.WithEnableRouterClient(false))
+	return pd.NewClientWithContext(ctx, "my-program", addrs, pd.SecurityOption{}, opt.WithForwardingOption(true))
 }
 
 // wrap does the same to a client that is there already.

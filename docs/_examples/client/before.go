@@ -9,6 +9,5 @@ import (
 
 // connectAsBefore returns PD's own client.
 func connectAsBefore(ctx context.Context, addrs []string) (pd.Client, error) {
-	return pd.NewClientWithContext(ctx, "my-program", addrs, pd.SecurityOption{},
-		opt.WithForwardingOption(true), opt.WithEnableRouterClient(false))
+	return pd.NewClientWithContext(ctx, "my-program", addrs, pd.SecurityOption{}, opt.WithForwardingOption(true))
 }

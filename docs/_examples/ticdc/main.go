@@ -26,7 +26,7 @@ func main() {
 	ctx := context.Background()
 	tls := grpc.WithTransportCredentials(insecure.NewCredentials()) // or those of your certificates
 	client, err := pd.NewClientWithContext(ctx, "cdc", os.Args[1:], pd.SecurityOption{},
-		opt.WithGRPCDialOptions(tls), opt.WithEnableRouterClient(false))
+		opt.WithGRPCDialOptions(tls))
 	if err != nil {
 		log.Fatal(err)
 	}
