@@ -17,6 +17,7 @@ require (
 	github.com/tsoring/tso v0.0.0
 	github.com/tsoring/tso/integration v0.0.0
 	github.com/tsoring/tso/pdcompat/pd2025 v0.0.0
+	github.com/tsoring/tso/pdcompat/pd2025/txn v0.0.0
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
 	google.golang.org/grpc v1.84.0
@@ -80,4 +81,5 @@ replace (
 	github.com/tsoring/tso => ../../../
 	github.com/tsoring/tso/integration => ../../
 	github.com/tsoring/tso/pdcompat/pd2025 => ../../../pdcompat/pd2025
+	github.com/tsoring/tso/pdcompat/pd2025/txn => ../../../pdcompat/pd2025/txn
 )
