@@ -12,6 +12,7 @@ import (
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"github.com/tsoring/tso/internal/history"
 	"github.com/tsoring/tso/tsotest"
@@ -24,6 +25,14 @@ func newTestClient(t testing.TB, s *tsotest.Server, opts ...ClientOption) Client
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
+}
+
+// inMemory returns a server without sockets and a client of it, for a synctest bubble: there
+// a machine that has other things to do makes nobody late, and no stream doubtful.
+func inMemory(t testing.TB, of []tsotest.Option, opts ...ClientOption) (*tsotest.Server, Client) {
+	t.Helper()
+	s := tsotest.New(t, append(of, tsotest.WithBufconn())...)
+	return s, newTestClient(t, s, append(opts, WithGRPCDialOptions(grpc.WithContextDialer(s.Dialer())))...)
 }
 
 // requireGetTS returns the timestamp of a call that succeeds.

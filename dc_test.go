@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
@@ -193,22 +194,23 @@ func TestCloseRacesNewDCs(t *testing.T) {
 }
 
 func TestListWithoutTheDCKeepsItsStream(t *testing.T) {
-	s := tsotest.New(t, tsotest.WithMembers(3), tsotest.WithDCs("dc-1"))
-	c := newTestClient(t, s)
-	requireGetTS(t, c)
-	_, _, err := c.GetLocalTS(t.Context(), "dc-1")
-	require.NoError(t, err)
-	streams := c.Stats().Streams
-
-	s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
-		resp.TsoAllocatorLeaders = nil
-		return nil
-	})
-	_, err = c.GetAllMembers(t.Context())
-	require.NoError(t, err)
-	for range 100 {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := inMemory(t, []tsotest.Option{tsotest.WithMembers(3), tsotest.WithDCs("dc-1")})
+		requireGetTS(t, c)
 		_, _, err := c.GetLocalTS(t.Context(), "dc-1")
 		require.NoError(t, err)
-	}
-	require.Equal(t, streams, c.Stats().Streams)
+		streams := c.Stats().Streams
+
+		s.ScriptMembers(func(_ int, resp *pdpb.GetMembersResponse) error {
+			resp.TsoAllocatorLeaders = nil
+			return nil
+		})
+		_, err = c.GetAllMembers(t.Context())
+		require.NoError(t, err)
+		for range 100 {
+			_, _, err := c.GetLocalTS(t.Context(), "dc-1")
+			require.NoError(t, err)
+		}
+		require.Equal(t, streams, c.Stats().Streams)
+	})
 }

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
 
 	"github.com/tsoring/tso/tsotest"
 )
@@ -131,10 +134,18 @@ func stderrOf(t *testing.T, f func()) string {
 }
 
 func TestAddressesOfTwoClustersAreRefused(t *testing.T) {
-	a := tsotest.New(t, tsotest.WithClusterID(1))
-	b := tsotest.New(t, tsotest.WithClusterID(2))
-	_, err := NewClient(append(a.URLs(), b.URLs()...), SecurityOption{})
-	require.ErrorIs(t, err, ErrClusterMismatch)
+	synctest.Test(t, func(t *testing.T) { // Who is much later than the first is not waited for.
+		a := tsotest.New(t, tsotest.WithBufconn(), tsotest.WithClusterID(1))
+		b := tsotest.New(t, tsotest.WithBufconn(), tsotest.WithClusterID(2), tsotest.WithMembers(2))
+		dial := func(ctx context.Context, addr string) (net.Conn, error) {
+			if strings.HasSuffix(b.URL(1), addr) {
+				return b.Dialer()(ctx, addr)
+			}
+			return a.Dialer()(ctx, addr)
+		}
+		_, err := NewClient([]string{a.URL(0), b.URL(1)}, SecurityOption{}, WithGRPCDialOptions(grpc.WithContextDialer(dial)))
+		require.ErrorIs(t, err, ErrClusterMismatch)
+	})
 }
 
 func TestUpdateOptionKeepsUpstreamsTexts(t *testing.T) {

@@ -12,9 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-
-	"github.com/tsoring/tso/tsotest"
 )
 
 func TestLanesThatWaitAtTheSameTimeShareAList(t *testing.T) {
@@ -85,8 +82,7 @@ func TestLaneThatGoesLeavesItsListToOthers(t *testing.T) {
 
 func TestNameThatNobodyKnowsCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := tsotest.New(t, tsotest.WithBufconn())
-		c := newTestClient(t, s, WithGRPCDialOptions(grpc.WithContextDialer(s.Dialer())))
+		_, c := inMemory(t, nil)
 		requireGetTS(t, c)
 		inUse := func() (memory uint64, goroutines int) {
 			var m runtime.MemStats
