@@ -41,6 +41,9 @@ type Cluster struct {
 	close     func() error
 	flags     []string // of all servers
 
+	services     []*TSOService
+	servicePorts *ports
+
 	mu      sync.Mutex // held by Join and Remove, and while members is read
 	members []*Member  // guarded by mu after the start
 }
@@ -72,7 +75,7 @@ func start(ctx context.Context, cfg Config, binary string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pdcluster: %w", err)
 	}
-	c := &Cluster{cfg: cfg, binary: binary, dir: dir, ports: new(ports)}
+	c := &Cluster{cfg: cfg, binary: binary, dir: dir, ports: new(ports), servicePorts: new(ports)}
 	c.close = sync.OnceValue(c.closeOnce)
 	if err := c.run(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -85,13 +88,11 @@ func (c *Cluster) run(ctx context.Context) error {
 	if c.flags, err = c.makeCredentials(); err != nil {
 		return err
 	}
-	if err := c.makeMembers(); err != nil {
+	if err := errors.Join(c.makeMembers(), c.makeServices()); err != nil {
 		return err
 	}
-	for _, m := range c.members {
-		if err := m.Launch(); err != nil {
-			return err
-		}
+	if err := c.launch(c.cfg.Mode); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -178,15 +179,14 @@ func (m *Member) usePath() error {
 func (c *Cluster) newMember(i int) *Member {
 	name := fmt.Sprintf("pd%d", i+1)
 	dir := filepath.Join(c.dir, name)
-	return &Member{
-		Name:      name,
+	m := &Member{
 		ClientURL: c.cfg.scheme() + "://" + address(c.ports.numbers[2*i]),
 		PeerURL:   c.cfg.scheme() + "://" + address(c.ports.numbers[2*i+1]),
 		DC:        c.cfg.dc(i),
-		LogPath:   filepath.Join(dir, "pd.log"),
-		cluster:   c,
-		dir:       dir,
 	}
+	m.Name, m.LogPath, m.cluster, m.dir = name, filepath.Join(dir, "pd.log"), c, dir
+	m.command = c.cfg.Mode.command()
+	return m
 }
 
 const advertiseFlag = "--advertise-client-urls="
@@ -219,6 +219,23 @@ func (m *Member) writeConfig(content string) error {
 	return nil
 }
 
+// launch starts the processes that a mode has.
+func (c *Cluster) launch(mode Mode) error {
+	err := each(c.Members(), (*Member).Launch)
+	if mode == APIMode {
+		err = errors.Join(err, each(c.services, (*TSOService).Launch))
+	}
+	return err
+}
+
+// WaitServing waits until every member answers and every kind of timestamp can be had.
+func (c *Cluster) WaitServing(ctx context.Context) error {
+	if err := poll(ctx, c.serving); err != nil {
+		return fmt.Errorf("pdcluster: the cluster does not serve: %w", err)
+	}
+	return nil
+}
+
 // serving returns nil if every member answers and every kind of timestamp can
 // be had.
 func (c *Cluster) serving(ctx context.Context) error {
@@ -237,19 +254,15 @@ func (c *Cluster) Close() error { return c.close() }
 
 func (c *Cluster) closeOnce() error {
 	members := c.Members()
-	errs := make([]error, len(members))
-	var all sync.WaitGroup
-	for i, m := range members {
-		all.Go(func() { errs[i] = m.close() })
-	}
-	all.Wait()
+	err := errors.Join(each(c.services, (*TSOService).close), each(members, (*Member).close))
 	for _, m := range members {
 		if m.Path != nil {
 			m.Path.Close()
 		}
 	}
 	c.ports.release()
-	return errors.Join(errors.Join(errs...), os.RemoveAll(c.dir))
+	c.servicePorts.release()
+	return errors.Join(err, os.RemoveAll(c.dir))
 }
 
 // Members returns the members in the order in which they were added, pd1 first.
@@ -282,17 +295,8 @@ func (c *Cluster) ClientURLs() []string {
 // RestartAll kills all members at the same time, starts them again, and waits
 // until a leader serves.
 func (c *Cluster) RestartAll(ctx context.Context) error {
-	var all sync.WaitGroup
 	members := c.Members()
-	errs := make([]error, len(members))
-	for i, m := range members {
-		all.Go(func() { errs[i] = m.Kill() })
-	}
-	all.Wait()
-	for _, m := range members {
-		errs = append(errs, m.Launch())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(each(members, (*Member).Kill), each(members, (*Member).Launch)); err != nil {
 		return err
 	}
 	_, err := c.WaitLeader(ctx)

@@ -38,6 +38,11 @@ type Config struct {
 	// lies between their own process and the member, see [Member].Path. Members pass
 	// whatever happens to clients. It takes the place of AdvertiseClientURLs.
 	Paths bool
+	// Mode says who serves timestamps at first; see [Cluster.SetMode].
+	Mode Mode
+	// TSOServices is the number of TSO services that run while the cluster is in
+	// API mode, which needs one at least.
+	TSOServices int
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -46,6 +51,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Members < 0 {
 		return c, fmt.Errorf("pdcluster: Members is %d, must not be negative", c.Members)
+	}
+	if c.TSOServices < 0 {
+		return c, fmt.Errorf("pdcluster: TSOServices is %d, must not be negative", c.TSOServices)
+	}
+	if c.Mode == APIMode && c.TSOServices == 0 {
+		return c, errNoServices
+	}
+	if c.TSOServices > 0 && c.LocalTSO {
+		return c, errors.New("pdcluster: TSOServices and LocalTSO exclude each other")
 	}
 	if c.Paths && c.AdvertiseClientURLs != nil {
 		return c, errors.New("pdcluster: Paths and AdvertiseClientURLs exclude each other")
@@ -84,6 +98,15 @@ func (c Config) dc(i int) string {
 	return fmt.Sprintf("dc-%d", i+1)
 }
 
+// serviceTOML returns the configuration file of a TSO service.
+func (c Config) serviceTOML(name string) string {
+	content := fmt.Sprintf("name = %q\n", name)
+	if c.Fast {
+		content += "lease = 1\ntso-save-interval = \"1s\"\n"
+	}
+	return content
+}
+
 // toml returns the configuration file of the i-th member.
 func (c Config) toml(i int) string {
 	var b strings.Builder
@@ -91,6 +114,10 @@ func (c Config) toml(i int) string {
 		// etcd refuses an election interval of less than five ticks.
 		b.WriteString("lease = 1\ntick-interval = \"100ms\"\n" +
 			"election-interval = \"500ms\"\ntso-save-interval = \"1s\"\n")
+	}
+	if c.TSOServices > 0 {
+		// There are no stores that could split a region, which a keyspace waits for.
+		b.WriteString("[keyspace]\nwait-region-split = false\n")
 	}
 	if c.LocalTSO {
 		fmt.Fprintf(&b, "enable-local-tso = true\n[labels]\nzone = %q\n", c.dc(i))

@@ -43,6 +43,9 @@ func (c *Cluster) logFiles() []string {
 	for _, m := range c.Members() {
 		files = append(files, m.LogPath, m.outputPath())
 	}
+	for _, s := range c.services {
+		files = append(files, s.LogPath, s.outputPath())
+	}
 	return files
 }
 

@@ -31,13 +31,17 @@ func (m *Member) ask(ctx context.Context, do func(context.Context, pdpb.PDClient
 }
 
 func (m *Member) dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	u, err := url.Parse(m.ClientURL)
+	return m.cluster.dial(m.ClientURL, opts...)
+}
+
+func (c *Cluster) dial(server string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	u, err := url.Parse(server)
 	if err != nil {
 		return nil, fmt.Errorf("pdcluster: %w", err)
 	}
 	transport := insecure.NewCredentials()
-	if m.cluster.TLS != nil {
-		config, err := m.cluster.TLS.Config()
+	if c.TLS != nil {
+		config, err := c.TLS.Config()
 		if err != nil {
 			return nil, err
 		}

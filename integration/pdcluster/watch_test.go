@@ -60,7 +60,7 @@ func TestWatch_AsksBesideAQuestionThatWaits(t *testing.T) {
 	server.Script(func(r tsotest.Request) tsotest.Reply { return tsotest.Reply{Hold: r.Total == 1} })
 	c := &Cluster{}
 	c.clusterID.Store(server.ClusterID())
-	c.members = []*Member{{Name: "pd1", ClientURL: server.URL(0), cluster: c}}
+	c.members = []*Member{{Server: Server{Name: "pd1", cluster: c}, ClientURL: server.URL(0)}}
 	began := time.Now()
 	w, err := c.Watch("", time.Millisecond, func() int64 { return int64(time.Since(began)) + 1 })
 	require.NoError(t, err)
