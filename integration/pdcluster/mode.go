@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Mode says who serves timestamps in a cluster.
@@ -97,16 +98,43 @@ func (m *Member) Mode(ctx context.Context) (mode Mode, services []string, err er
 				mode = known
 			}
 		}
-		services = resp.GetTsoUrls()
+		services, err = tsoURLs(resp)
 		if mode == "" {
 			return fmt.Errorf("unknown modes in %v", resp)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("pdcluster: mode of %s: %w", m.Name, err)
 	}
 	return mode, services, nil
+}
+
+// tsoURLs returns field 3 of the answer, tso_urls. Modules that use this package may have a
+// kvproto that does not know it yet.
+func tsoURLs(resp *pdpb.GetClusterInfoResponse) ([]string, error) {
+	const field = 3
+	raw, err := resp.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	for len(raw) > 0 {
+		number, kind, n := protowire.ConsumeTag(raw)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		size := protowire.ConsumeFieldValue(number, kind, raw[n:])
+		if size < 0 {
+			return nil, protowire.ParseError(size)
+		}
+		if number == field {
+			url, _ := protowire.ConsumeBytes(raw[n:])
+			urls = append(urls, string(url))
+		}
+		raw = raw[n+size:]
+	}
+	return urls, nil
 }
 
 // each calls do for all at the same time.
