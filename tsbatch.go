@@ -23,8 +23,8 @@ const maxParts = 10
 // of goroutines may read it. The zero Batch is empty.
 //
 // The timestamps of one RPC, 10,000 or the rest, are evenly spaced: neighbours, or 1<<bits
-// apart where PD keeps suffix bits (Local TSO). From one RPC to the next there is a gap, where
-// timestamps of other calls may lie.
+// apart where PD keeps suffix bits (Local TSO). From one RPC to the next there may be a gap,
+// with timestamps of other calls in it.
 type Batch struct {
 	// Those of RPC i begin at first[i], composed as by ComposeTS, and are step[i] apart.
 	// All RPCs but the last bring batch.MaxCount.
