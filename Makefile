@@ -8,14 +8,15 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 .DEFAULT_GOAL := help
 
 # The modules. The root is the library; the others keep what they require away
-# from its users. Those in integration/beside are programs that use client-go as well, those
+# from its users. That in integration/apimode has the adapters on a PD that changes its mode;
+# those in integration/beside are programs that use client-go as well, those
 # in integration/clientgo test its transactions, one for each era of client-go, and those
 # below pdcompat are published as the root is. Some of these have newer.mod beside go.mod, with
 # the newest of PD's client that they are tested with instead of the oldest.
 BESIDE := $(wildcard integration/beside/*)
 CLIENTGO := $(wildcard integration/clientgo/*)
 PDCOMPAT := $(patsubst %/go.mod,%,$(wildcard pdcompat/*/go.mod pdcompat/*/*/go.mod))
-NESTED := bench integration $(BESIDE) $(CLIENTGO) $(PDCOMPAT) internal/release
+NESTED := bench integration integration/apimode $(BESIDE) $(CLIENTGO) $(PDCOMPAT) internal/release
 # Where programs for 386 run.
 TEST_386 := $(if $(filter linux/amd64,$(shell go env GOHOSTOS)/$(shell go env GOHOSTARCH)),test-386)
 TARGETS := $(shell grep -ho 'func Fuzz[A-Za-z]*' internal/fuzz/*_test.go | cut -c6-)
@@ -100,8 +101,10 @@ contention: ## Show which locks 512 callers wait for: none of them ours
 test-nested: $(SHOW) ## Test the load generator, and the library against real PD processes
 	$(call SAY,the load generator: 1 minute (PD is built before it: 2 at first))
 	cd bench && go test -json -race -timeout 5m ./... | $(SHOW)
-	$(call SAY,the library against real PD processes: 6 minutes)
+	$(call SAY,the library against real PD processes: 7 minutes)
 	cd integration && go test -json -race -timeout 10m -p 1 ./... | $(SHOW)
+	$(call SAY,the adapter while PD changes to API mode and back: 1 minute)
+	cd integration/apimode && go test -json -race -timeout 5m -parallel 5 ./... | $(SHOW)
 
 # Tests wait for PD's own client, which takes seconds to begin, so many run at once.
 .PHONY: test-adapters
