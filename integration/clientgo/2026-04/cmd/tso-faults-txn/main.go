@@ -2,7 +2,7 @@
 // move money on them, over our client and over PD's own, and prints what became of the
 // transactions of each:
 //
-//	go run ./cmd/tso-faults-txn                  # all, some four minutes
+//	go run ./cmd/tso-faults-txn                  # all, some three minutes
 //	go run ./cmd/tso-faults-txn --only frozen    # the faults whose name contains it
 //
 // Both run at the same time, in one process and on one cluster, so that they see the same
