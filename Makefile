@@ -136,10 +136,8 @@ modproxy: ## Pack the published modules of this commit for GOPROXY=file://, into
 	@cd internal/release && go run . -out '$(CURDIR)/.bin/modproxy' -version '$(VERSION)'
 
 .PHONY: require
-require: ## Have the published modules require each other in a version, which a release begins with: VERSION=v0.1.0
-	for m in $(PDCOMPAT); do \
-	  (cd $$m && for ours in $$(go list -m -f '{{if .Replace}}{{.Path}}{{end}}' all); do go mod edit -require=$$ours@$(VERSION); done); \
-	done
+require: ## Have all modules here require the published ones in a version, which a release begins with: VERSION=v0.1.0
+	@cd internal/release && go run . -require '$(VERSION)'
 
 # Without the race detector: it makes a seed ten times as long, and TestSimulate in
 # test-library runs some with it.

@@ -12,12 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 )
 
 // commit is what git has committed.
 type commit struct {
 	id    string
+	root  string // the folder of the repository
 	at    time.Time
 	files []*zip.File // of all modules, by their path in the repository
 }
@@ -47,7 +49,7 @@ func head(ctx context.Context, dir string) (*commit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &commit{id: id, at: at.UTC(), files: files.File}, nil
+	return &commit{id: id, root: root, at: at.UTC(), files: files.File}, nil
 }
 
 // pseudoVersion is the version that the go command calls a commit by which has no tag.
@@ -80,6 +82,22 @@ func (c *commit) published() []string {
 		}
 	}
 	return folders
+}
+
+// modFiles returns the go.mod of each published module, by its folder.
+func (c *commit) modFiles() (map[string]*modfile.File, error) {
+	mods := make(map[string]*modfile.File)
+	for _, folder := range c.published() {
+		name := folder + "go.mod"
+		content, err := c.read(name)
+		if err != nil {
+			return nil, err
+		}
+		if mods[folder], err = modfile.Parse(name, content, nil); err != nil {
+			return nil, err
+		}
+	}
+	return mods, nil
 }
 
 // git returns what git prints.

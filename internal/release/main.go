@@ -2,6 +2,10 @@
 // all, into a folder that the go command takes modules from:
 //
 //	release -out folder [-version v0.1.0]
+//	release -require v0.1.0
+//
+// The second is what a release begins with: it has the modules require each other in that
+// version.
 //
 // What it packs is the commit that is checked out, as git would give it to a module proxy:
 // files that are not committed are not in it, nor are the replacements by which the modules
@@ -10,6 +14,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -33,13 +38,27 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	flags.SetOutput(errs)
 	folder := flags.String("out", "", "the folder, which is made if there is none")
 	version := flags.String("version", "", "the version of all modules (default: the pseudo-version of the commit)")
+	wanted := flags.String("require", "", "the version in which all modules here are to require the published ones")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *folder == "" || flags.NArg() > 0 {
-		return fmt.Errorf("wanted: -out folder [-version v0.1.0]")
+	switch {
+	case flags.NArg() > 0 || (*folder == "") == (*wanted == ""):
+		return errors.New("wanted: -out folder [-version v0.1.0], or -require v0.1.0")
+	case *wanted != "":
+		changed, err := requireAll(ctx, ".", *wanted)
+		for _, name := range changed {
+			fmt.Fprintln(out, name)
+		}
+		return err
+	default:
+		return pack(ctx, *folder, *version, out)
 	}
-	proxy, err := filepath.Abs(*folder)
+}
+
+// pack packs the commit, and says how to use it.
+func pack(ctx context.Context, folder, version string, out io.Writer) error {
+	proxy, err := filepath.Abs(folder)
 	if err != nil {
 		return err
 	}
@@ -47,7 +66,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	packed, err := c.pack(proxy, *version)
+	packed, err := c.pack(proxy, version)
 	if err != nil {
 		return err
 	}

@@ -27,25 +27,16 @@ func (c *commit) pack(proxy, version string) ([]module.Version, error) {
 	if version == "" {
 		version = c.pseudoVersion()
 	}
-	if semver.Canonical(version) != version {
-		return nil, fmt.Errorf("%q is no version of a module, such as v0.1.0", version)
+	if err := checkVersion(version); err != nil {
+		return nil, err
 	}
-	folders := c.published()
-	mods := make(map[string]*modfile.File)
-	ours := make(map[string]bool)
-	for _, folder := range folders {
-		name := folder + "go.mod"
-		content, err := c.read(name)
-		if err != nil {
-			return nil, err
-		}
-		if mods[folder], err = modfile.Parse(name, content, nil); err != nil {
-			return nil, err
-		}
-		ours[mods[folder].Module.Mod.Path] = true
+	mods, err := c.modFiles()
+	if err != nil {
+		return nil, err
 	}
+	ours := paths(mods)
 	var packed []module.Version
-	for _, folder := range folders {
+	for _, folder := range c.published() {
 		mod := mods[folder]
 		if err := asUsersGetIt(mod, mods[""].Module.Mod.Path, ours, version); err != nil {
 			return nil, fmt.Errorf("%sgo.mod: %w", folder, err)
@@ -57,6 +48,22 @@ func (c *commit) pack(proxy, version string) ([]module.Version, error) {
 		packed = append(packed, m)
 	}
 	return packed, nil
+}
+
+func checkVersion(version string) error {
+	if semver.Canonical(version) != version {
+		return fmt.Errorf("%q is no version of a module, such as v0.1.0", version)
+	}
+	return nil
+}
+
+// paths is the names of modules.
+func paths(mods map[string]*modfile.File) map[string]bool {
+	names := make(map[string]bool)
+	for _, mod := range mods {
+		names[mod.Module.Mod.Path] = true
+	}
+	return names
 }
 
 // asUsersGetIt takes out of mod what is for development, and has it require those of our

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -120,6 +121,24 @@ func TestPack_Refuses(t *testing.T) {
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
+}
+
+func TestRequire_AllModulesAndNothingElse(t *testing.T) {
+	files := small()
+	files["pdcompat/n/newer.mod"] = files["pdcompat/n/go.mod"]
+	files["bench/go.mod"] += "\nrequire (\n\texample.com/m v0.0.0 // indirect\n\texample.com/x v0.0.0\n)\n"
+	dir := repository(t, files)
+	changed, err := requireAll(t.Context(), dir, "v0.1.0")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"bench/go.mod", "pdcompat/n/go.mod", "pdcompat/n/newer.mod"}, changed)
+	for name, before := range files {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.Equal(t, strings.ReplaceAll(before, "example.com/m v0.0.0", "example.com/m v0.1.0"), string(text), name)
+	}
+	changed, err = requireAll(t.Context(), dir, "v0.1.0")
+	require.NoError(t, err)
+	require.Empty(t, changed)
 }
 
 // unzip returns the files of an archive by their names.

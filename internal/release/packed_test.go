@@ -139,6 +139,7 @@ func TestPacked_Examples(t *testing.T) {
 	command := regexp.MustCompile(`(?m)^//\t(go .*)$`)
 	for _, dir := range examples(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel() // PD's own client takes 5 s to start on a server without its newer services
 			files, empty := example(t, dir), t.TempDir()
 			for name, text := range files {
 				put(t, filepath.Join(empty, name), text)
