@@ -216,9 +216,9 @@ func TestGetMinTSIsGetTSWhileOursServes(t *testing.T) {
 		server, option := inMemory(t)
 		existing, err := pd.NewClient(server.URLs(), SecurityOption{}, pd.WithGRPCDialOptions(option))
 		require.NoError(t, err)
-		opts := []ClientOption{WithCustomTimeoutOption(time.Second)}
+		opts := []ClientOption{WithCustomTimeoutOption(time.Second)} // in which it cannot connect
 		if dial {
-			opts = append(opts, WithGRPCDialOptions(option))
+			opts = []ClientOption{WithGRPCDialOptions(option), WithCustomTimeoutOption(time.Minute)}
 		}
 		c, err := Wrap(later{existing}, server.URLs(), SecurityOption{}, opts...)
 		require.NoError(t, err)
