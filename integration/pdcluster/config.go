@@ -61,6 +61,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.TSOServices > 0 && c.LocalTSO {
 		return c, errors.New("pdcluster: TSOServices and LocalTSO exclude each other")
 	}
+	if c.TSOServices > 0 && c.TLS {
+		// A TSO service names no protocol in TLS handshakes, which gRPC requires since 1.67.
+		return c, errors.New("pdcluster: TSOServices and TLS exclude each other")
+	}
 	if c.Paths && c.AdvertiseClientURLs != nil {
 		return c, errors.New("pdcluster: Paths and AdvertiseClientURLs exclude each other")
 	}

@@ -11,7 +11,9 @@ func TestConfig_APIModeNeedsServices(t *testing.T) {
 	require.ErrorIs(t, err, errNoServices)
 	_, err = Start(t.Context(), Config{TSOServices: -1})
 	require.ErrorContains(t, err, "must not be negative")
-	_, err = Start(t.Context(), Config{TSOServices: 1, LocalTSO: true})
-	require.ErrorContains(t, err, "exclude each other")
+	for _, both := range []Config{{TSOServices: 1, LocalTSO: true}, {TSOServices: 1, TLS: true}} {
+		_, err = Start(t.Context(), both)
+		require.ErrorContains(t, err, "exclude each other")
+	}
 	require.ErrorIs(t, (&Cluster{}).SetMode(t.Context(), APIMode), errNoServices)
 }
