@@ -37,9 +37,10 @@ type call struct {
 	done              chan struct{}
 
 	// The rest is guarded by Handover.mu. given is what a side holds for the call, nil while it
-	// waits to be given to one. turn counts how often it has been taken back, and ended, so
+	// waits to be given to one, and byOurs whether that is ours. turn counts how often it has been taken back, and ended, so
 	// that what was asked before is known.
 	given    Future
+	byOurs   bool
 	takeBack context.CancelFunc
 	turn     int
 	next     *call
@@ -198,7 +199,7 @@ func (h *Handover) given(c *call, turn int, future Future) {
 func (h *Handover) giveToOurs() {
 	for ; h.calls.waiting != nil; h.calls.waiting = h.calls.waiting.next {
 		c := h.calls.waiting
-		c.given = h.client.GetTSAsync(c.limited(h.budget))
+		c.given, c.byOurs = h.client.GetTSAsync(c.limited(h.budget)), true
 	}
 	wake(h.calls.toServe)
 }
@@ -217,7 +218,7 @@ func (c *call) drop() {
 	if c.takeBack != nil {
 		c.takeBack()
 	}
-	c.given, c.takeBack = nil, nil
+	c.given, c.byOurs, c.takeBack = nil, false, nil
 	c.turn++
 }
 
@@ -257,14 +258,14 @@ func (h *Handover) firstGiven() (c *call, given Future, turn int) {
 func (h *Handover) settle(c *call, turn int, physical, logical int64, err error) (again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err == nil {
+	if err == nil && !c.byOurs {
 		err = h.rises(tso.ComposeTS(physical, logical))
 	}
 	switch {
 	case c.turn != turn:
 		return false // taken back meanwhile
 	case err == nil:
-		h.highest = tso.ComposeTS(physical, logical)
+		h.highest = max(h.highest, tso.ComposeTS(physical, logical))
 		h.calls.failure = nil
 	case c.ctx.Err() != nil:
 		err = c.ctx.Err()
@@ -281,8 +282,9 @@ func (h *Handover) settle(c *call, turn int, physical, logical int64, err error)
 	return false
 }
 
-// rises returns an error if what a call has been granted is not above all that calls before it
-// have been. Upstream does not see that when it has turned to another side itself: to the group
+// rises returns an error if what upstream has granted a call is not above all that has been
+// handed out. (Ours sees to that itself; and what it granted before a handover may be looked at
+// after.) Upstream does not see that when it has turned to another side itself: to the group
 // of its keyspace, from PD, which knows no groups. Under mu.
 func (h *Handover) rises(ts uint64) error {
 	if ts > h.highest {
