@@ -37,8 +37,8 @@ type call struct {
 	done              chan struct{}
 
 	// The rest is guarded by Handover.mu. given is what a side holds for the call, nil while it
-	// waits to be given to one, and byOurs whether that is ours. turn counts how often it has been taken back, and ended, so
-	// that what was asked before is known.
+	// waits to be given to one, and byOurs whether that is ours. turn counts how often it has
+	// been taken back, and ended, so that what was asked before is known.
 	given    Future
 	byOurs   bool
 	takeBack context.CancelFunc
