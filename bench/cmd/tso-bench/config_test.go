@@ -52,17 +52,17 @@ func TestParse_EmptyVariableIsNone(t *testing.T) {
 
 func TestParse_ErrorNamesTheCulprit(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--callers":           {"--callers=0"},
-		"--duration":          {"--duration=10"},
-		"--connect-timeout":   {"--connect-timeout=0s"},
-		"--async":             {"--async=-1"},
-		`"stray"`:             {"stray"},
-		"--cert and --key":    {"--cert=a"},
-		"--cert needs":        {"--pd=a:1", "--cert=a", "--key=b"},
-		"--cacert needs --pd": {"--cacert=a"},
+		"--callers":                    {"--callers=0"},
+		"--duration":                   {"--duration=10"},
+		"--connect-timeout":            {"--connect-timeout=0s"},
+		"--async":                      {"--async=-1"},
+		`"stray"`:                      {"stray"},
+		"--cert and --key":             {"--cert=a"},
+		"--cert needs":                 {"--pd=a:1", "--cert=a", "--key=b"},
+		"--cacert needs --pd":          {"--cacert=a"},
 		"tso, upstream, adapter, bare": {"--impl=other"},
-		"no futures":          {"--impl=bare", "--async=2"},
-		"unknown flag":        {"--colour"},
+		"no futures":                   {"--impl=bare", "--async=2"},
+		"unknown flag":                 {"--colour"},
 	} {
 		_, err := parse(args, env(nil))
 		require.ErrorContains(t, err, want)
