@@ -74,14 +74,14 @@ $(SHOW): internal/cmd/progress/main.go internal/cmd/progress/report.go
 .PHONY: test-library
 test-library: $(SHOW) ## Test the library alone, with the race detector
 	$(call SAY,the library with the race detector: 5 minutes)
-	go test -json -race -shuffle=on -timeout 5m ./... | $(SHOW)
-	go test -json -race -tags tsoinvariants -timeout 3m -run 'Wait|Stress|Reverse' . | $(SHOW)
+	go test -json -race -shuffle=on -timeout 15m ./... | $(SHOW)
+	go test -json -race -tags tsoinvariants -timeout 10m -run 'Wait|Stress|Reverse' . | $(SHOW)
 
 # There is no race detector for 32 bits.
 .PHONY: test-386
 test-386: $(SHOW) ## Test the library alone, compiled for a 32-bit processor
 	$(call SAY,the library on 386: 2 minutes)
-	GOARCH=386 go test -json -timeout 5m ./... | $(SHOW)
+	GOARCH=386 go test -json -timeout 15m ./... | $(SHOW)
 
 # The race detector allocates, so these run without it.
 .PHONY: test-alloc
@@ -111,7 +111,7 @@ test-nested: $(SHOW) ## Test the load generator, and the library against real PD
 test-adapters: $(SHOW) ## Test the adapters to PD's own client, of each era
 	$(call SAY,the adapters: half a minute (2 minutes at first))
 	for m in $(filter-out %/txn,$(PDCOMPAT)); do (cd $$m && for mod in *.mod; do \
-	  go test -modfile=$$mod -json -race -parallel 16 -timeout 3m ./... | $(SHOW); done); done
+	  go test -modfile=$$mod -json -race -parallel 16 -timeout 10m ./... | $(SHOW); done); done
 
 # Without the race detector, with which client-go takes minutes to build.
 .PHONY: test-beside
