@@ -151,7 +151,7 @@ func TestUpstreamServesUntilOursCanConnect(t *testing.T) {
 	server := tsotest.New(t)
 	s := newService(t, server)
 	require.NoError(t, server.Hold())
-	h := start(t, server, s, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	h := start(t, server, s, func(c *Config) { c.Timeout = 300 * time.Millisecond })
 	stats := h.Stats()
 	require.True(t, stats.Upstream)
 	require.Contains(t, stats.Why, "cannot be made")
@@ -284,7 +284,7 @@ func TestTheSideThatComesMustGrantMoreThanTheOneThatGoes(t *testing.T) {
 func TestTimestampsOfUpstreamRise(t *testing.T) {
 	server := tsotest.New(t)
 	s := newService(t, server)
-	h := start(t, server, s, func(c *Config) { c.Upstream, c.Timeout = "a keyspace", 300*time.Millisecond })
+	h := start(t, server, s, func(c *Config) { c.Upstream, c.Timeout = "a keyspace", time.Second })
 	_, _, err := h.GetTS(context.Background())
 	require.NoError(t, err)
 	s.back.Store(tso.ComposeTS(3_600_000, 0)) // an hour behind
@@ -326,7 +326,7 @@ func TestFuturesThatNobodyWaitsForAreLetGo(t *testing.T) {
 	server := tsotest.New(t)
 	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
 	s := newService(t, server)
-	h := start(t, server, s, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	h := start(t, server, s, func(c *Config) { c.Timeout = 500 * time.Millisecond })
 	forgotten := h.GetTSAsync(context.Background())
 	require.Eventually(t, func() bool {
 		_, _, err := h.GetTS(context.Background())
@@ -341,12 +341,12 @@ func TestFuturesThatNobodyWaitsForAreLetGo(t *testing.T) {
 func TestUpstreamThatBlocksHoldsUpNobody(t *testing.T) {
 	server := tsotest.New(t)
 	s := newService(t, server)
-	h := start(t, server, s, func(c *Config) { c.Timeout = 100 * time.Millisecond })
+	h := start(t, server, s, func(c *Config) { c.Timeout = time.Second })
 	let := make(chan struct{})
 	s.block.Store(&let)
+	asked := s.asked.Load()
 	server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
 	h.nudge()
-	asked := s.asked.Load()
 	require.Eventually(t, func() bool { return s.asked.Load() > asked }, 10*time.Second, time.Millisecond)
 	for range 10 {
 		_, _, err := h.GetTS(context.Background())
