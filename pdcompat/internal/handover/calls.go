@@ -37,8 +37,10 @@ type call struct {
 	done              chan struct{}
 
 	// The rest is guarded by Handover.mu. given is what a side holds for the call, nil while it
-	// waits to be given to one, and byOurs whether that is ours. turn counts how often it has
-	// been taken back, and ended, so that what was asked before is known.
+	// waits to be given to one. byOurs says that this is ours, which keeps it: it serves the
+	// call before the other side serves, and before those that came to ours directly, so that
+	// what it says counts, whatever has been handed out since. turn counts how often the call
+	// has been taken back, and ended, so that what was asked before is known.
 	given    Future
 	byOurs   bool
 	takeBack context.CancelFunc
@@ -204,13 +206,16 @@ func (h *Handover) giveToOurs() {
 	wake(h.calls.toServe)
 }
 
-// takeBackAll takes all calls back that have not ended, so that they can be given again.
-// Under mu.
+// takeBackAll takes all calls back that have not ended, so that they can be given again, but
+// those that ours has: these come first, as all that waited were given to it. Under mu.
 func (h *Handover) takeBackAll() {
-	for c := h.calls.first; c != nil; c = c.next {
+	c := h.calls.first
+	for c != nil && c.byOurs {
+		c = c.next
+	}
+	for h.calls.waiting = c; c != nil; c = c.next {
 		c.drop()
 	}
-	h.calls.waiting = h.calls.first
 }
 
 // drop lets go of what a side holds for a call. Under mu.
@@ -218,7 +223,7 @@ func (c *call) drop() {
 	if c.takeBack != nil {
 		c.takeBack()
 	}
-	c.given, c.byOurs, c.takeBack = nil, false, nil
+	c.given, c.takeBack = nil, nil
 	c.turn++
 }
 
@@ -272,7 +277,7 @@ func (h *Handover) settle(c *call, turn int, physical, logical int64, err error)
 	case errors.Is(err, tso.ErrBudgetSpent): // ours knows best why
 	case !time.Now().Before(c.began.Add(h.budget)):
 		err = h.spentBy(err)
-	case h.side == upstream:
+	case h.side == upstream && !c.byOurs:
 		h.calls.failure = err
 		h.takeBackAll()
 		h.calls.pausing = true

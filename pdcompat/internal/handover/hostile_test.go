@@ -192,6 +192,40 @@ func TestAHandoverWaitsForTheFuturesThatOursHas(t *testing.T) {
 	}
 }
 
+// What ours has granted to calls that waited for it counts, also if nobody has looked at it
+// before the next handovers: calls that came after these have timestamps above it.
+func TestCallsThatOursHasServedAreNotServedAgain(t *testing.T) {
+	for name, next := range map[string]func(*Handover){
+		"upstream serves":                 func(*Handover) {},
+		"and hands over, or fails a call": (*Handover).takeBackAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := tsotest.New(t)
+			server.SetServiceMode(pdpb.ServiceMode_API_SVC_MODE)
+			s := newService(t, server)
+			h := start(t, server, s)
+			let := make(chan struct{})
+			defer close(let)
+			s.block.Store(&let)
+			first, second := h.GetTSAsync(context.Background()), h.GetTSAsync(context.Background())
+			h.stop(upstream)
+			h.mu.Lock() // nobody can look at answers
+			h.turnTo(ours, "")
+			third := h.client.GetTSAsync(context.Background())
+			_, _, _ = h.client.GetTS(context.Background())
+			h.highest = max(h.highest, h.client.Stats().Highest)
+			h.turnTo(upstream, ownService)
+			next(h)
+			h.mu.Unlock()
+			var last uint64
+			for _, future := range []Future{first, second, third} {
+				physical, logical, err := future.Wait()
+				requireAbove(t, &last, tso.ComposeTS(physical, logical), err)
+			}
+		})
+	}
+}
+
 func TestUpstreamServesForAReasonThatIsSaidOnce(t *testing.T) {
 	server := tsotest.New(t)
 	s := newService(t, server)
