@@ -24,9 +24,12 @@
 // # TSO as a service of its own
 //
 // Where PD runs in API mode, and for keyspaces other than the default one, timestamps come
-// from PD's own client, which knows keyspace groups; Stats (pdcompat.StatsClient) and the log say so.
-// When PD itself begins to grant timestamps, or ceases to, they are handed over: calls wait
-// until the side that comes has shown a timestamp above all before.
+// from PD's own client, which knows keyspace groups; Stats (pdcompat.StatsClient) and the log
+// say so. When PD itself begins to grant timestamps, or ceases to, they are handed over: calls
+// wait until the side that comes has shown a timestamp above all before. Until then this
+// library keeps one idle stream to PD, which passes it on, and of which a PD takes 5,000. A
+// client for another keyspace is refused a stream to PD in API mode, on which it would get
+// the timestamps of the default group.
 package pd
 
 import (
