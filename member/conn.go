@@ -192,10 +192,19 @@ func isDown(conn *grpc.ClientConn) bool {
 	return state == connectivity.TransientFailure || state == connectivity.Connecting
 }
 
-// retire closes a connection that has been replaced after the timeout, when all who used it have had time to find out
-// whether they have to leave it. Under mu, before closeAll.
+// retiredLife is how long a connection that has been replaced may be used on, if it is up: a stream on it that is in good
+// order ends with it, and is opened anew on the other at once, if streams have not just been opened in numbers. That is so
+// after trouble, in which connections are replaced, and is over by then.
+const retiredLife = 10 * time.Second
+
+// retire closes a connection that has been replaced when all who used it have had time to find out whether they have to
+// leave it. Under mu, before closeAll.
 func (c *connections) retire(old *grpc.ClientConn) {
-	c.retired[old] = time.AfterFunc(c.timeout, func() { c.bury(old) })
+	life := c.timeout
+	if old.GetState() == connectivity.Ready {
+		life = max(life, retiredLife)
+	}
+	c.retired[old] = time.AfterFunc(life, func() { c.bury(old) })
 }
 
 // bury closes a retired connection.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
@@ -144,32 +145,47 @@ func TestMembers_ConcurrentUse(t *testing.T) {
 }
 
 func TestKeep_ReplacesTheConnection(t *testing.T) {
-	members := startMembers(t, 1)
-	url := members[0].url
-	m := open(t, Config{Seeds: []string{url}, Timeout: 50 * time.Millisecond})
-	old, err := m.Conn(url)
-	require.NoError(t, err)
-	fresh, err := m.Fresh(url)
-	require.NoError(t, err)
-	require.NotSame(t, old, fresh)
-	require.Equal(t, 1, m.Stats().Conns, "nobody shares it yet")
+	synctest.Test(t, func(t *testing.T) {
+		var path slowPath
+		member := path.start(t, "a:1")
+		member.say(cluster(member.url))
+		m := open(t, Config{Seeds: []string{"a:1"}, DialOptions: []grpc.DialOption{path.option()}})
+		old, err := m.Conn("a:1")
+		require.NoError(t, err)
+		fresh, err := m.Fresh("a:1")
+		require.NoError(t, err)
+		require.NotSame(t, old, fresh)
+		require.Equal(t, 1, m.Stats().Conns, "nobody shares it yet")
 
-	require.True(t, m.Keep(url, old, fresh))
-	now, err := m.Conn(url)
-	require.NoError(t, err)
-	require.Same(t, fresh, now)
-	require.NotEqual(t, connectivity.Shutdown, old.GetState(), "calls on it may still get their answers")
-	require.Eventually(t, func() bool { return old.GetState() == connectivity.Shutdown }, soon, time.Millisecond)
-	require.NotEqual(t, connectivity.Shutdown, fresh.GetState())
+		synctest.Wait() // so that old says that it is up
+		require.True(t, m.Keep("a:1", old, fresh))
+		now, err := m.Conn("a:1")
+		require.NoError(t, err)
+		require.Same(t, fresh, now)
+		time.Sleep(retiredLife - time.Millisecond)
+		require.Equal(t, connectivity.Ready, old.GetState(), "streams on it may be in good order")
+		time.Sleep(2 * time.Millisecond)
+		require.Equal(t, connectivity.Shutdown, old.GetState())
+		require.NotEqual(t, connectivity.Shutdown, fresh.GetState())
 
-	second, err := m.Fresh(url)
-	require.NoError(t, err)
-	require.False(t, m.Keep(url, old, second), "who comes late does not push out what somebody else has found")
-	require.True(t, m.Keep(url, fresh, second), "after a while it may be dead as well")
-	third, err := m.Fresh(url)
-	require.NoError(t, err)
-	require.False(t, m.Keep(url, second, third), "but not at once")
-	require.NoError(t, third.Close())
+		second, err := m.Fresh("a:1")
+		require.NoError(t, err)
+		require.False(t, m.Keep("a:1", old, second), "who comes late does not push out what somebody else has found")
+		require.True(t, m.Keep("a:1", fresh, second), "after a while it may be dead as well")
+		third, err := m.Fresh("a:1")
+		require.NoError(t, err)
+		require.False(t, m.Keep("a:1", second, third), "but not at once")
+
+		require.NoError(t, Started(t.Context(), second))
+		path.become(time.Hour)
+		synctest.Wait()
+		second.Connect()
+		synctest.Wait()
+		require.True(t, m.Keep("a:1", second, third), "but when it is down")
+		require.NotEqual(t, connectivity.Shutdown, second.GetState())
+		time.Sleep(defaultTimeout + time.Millisecond)
+		require.Equal(t, connectivity.Shutdown, second.GetState(), "nobody uses it")
+	})
 }
 
 func TestKeep_CloseEndsWhatWasReplaced(t *testing.T) {
