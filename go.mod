@@ -14,6 +14,7 @@ require (
 	go.uber.org/goleak v1.1.12
 	go.uber.org/zap v1.19.0
 	google.golang.org/grpc v1.84.0
+	google.golang.org/protobuf v1.36.11
 	pgregory.net/rapid v1.1.0
 )
 
@@ -28,6 +29,5 @@ require (
 	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260706201446-f0a921348800 // indirect
-	google.golang.org/protobuf v1.36.11 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
