@@ -213,6 +213,9 @@ func fields(b []byte, do func(protowire.Number, field) error) error {
 		if n < 0 {
 			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
 		}
+		if num > protowire.MaxValidNumber {
+			return fmt.Errorf("%w: field number %d", ErrMalformed, num)
+		}
 		b = b[n:]
 		f := field{typ: typ}
 		switch typ {

@@ -146,6 +146,7 @@ func etcdSeeds(f *testing.F) {
 	f.Add([]byte("\x5a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Add([]byte("\x08\x01\x5d\x01\x02\x03\x04\x19\x01\x02\x03\x04\x05\x06\x07\x08")) // known numbers, other types
 	f.Add(bytes.Repeat([]byte{0xff}, 11))
+	f.Add([]byte("\x98\x98\x98\x98\x30\x30")) // a field number beyond those that there are
 }
 
 // FuzzEtcdWatch decodes the same bytes with protobuf and with ours: both fail, or both read the
