@@ -109,6 +109,9 @@ func Watch(ctx context.Context, conn grpc.ClientConnInterface, now Snapshot) (*S
 	s.ctx, s.end = context.WithCancel(ctx)
 	var err error
 	s.stream, err = conn.NewStream(s.ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, watchMethod, options()...)
+	if err == nil {
+		s.stream.Context() // ends gRPC's right to begin anew, with whatever member that would be
+	}
 	for i := 0; err == nil && i < len(now.Events); i++ {
 		err = s.send(appendCreate(nil, now.Events[i].Key, now.Revision+1))
 	}
