@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
@@ -30,9 +31,16 @@ type etcdWatch struct {
 
 // watchEtcd begins a watch at a member, and waits until it says that leader leads, which a
 // member that has just been started learns in a moment.
-func watchEtcd(ctx context.Context, t *testing.T, at, leader *pdcluster.Member) *etcdWatch {
+func watchEtcd(ctx context.Context, t *testing.T, cluster *pdcluster.Cluster, at, leader *pdcluster.Member) *etcdWatch {
 	t.Helper()
-	conn, err := grpc.NewClient(strings.TrimPrefix(at.ClientURL, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	transport := insecure.NewCredentials()
+	if cluster.TLS != nil {
+		config, err := cluster.TLS.Config()
+		require.NoError(t, err)
+		transport = credentials.NewTLS(config)
+	}
+	_, address, _ := strings.Cut(at.ClientURL, "://")
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(transport))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	list, err := pdpb.NewPDClient(conn).GetMembers(ctx, &pdpb.GetMembersRequest{})
@@ -108,22 +116,36 @@ func TestThreeNodes_EtcdWatchTellsLeader(t *testing.T) {
 		{"kill", func(_ context.Context, leader *pdcluster.Member) error { return leader.Kill() }},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
-			ctx := bounded(t, time.Minute)
-			leader, err := cluster.WaitLeader(ctx)
-			require.NoError(t, err)
-			w := watchEtcd(ctx, t, follower(cluster, leader), leader)
-			require.NoError(t, fault.do(ctx, leader))
-			next, err := cluster.WaitLeader(ctx)
-			require.NoError(t, err)
-			w.requireNews(next)
-
-			require.NoError(t, w.Progress())
-			for u := w.next(); !u.Progress(); u = w.next() {
-			}
-			require.NoError(t, leader.Launch())
-			requireServing(t, cluster)
+			requireEtcdWatchTells(t, cluster, fault.do)
 		})
 	}
+}
+
+// With TLS etcd serves gRPC in another way, through net/http.
+func TestTLS_EtcdWatchTellsLeader(t *testing.T) {
+	cluster := threeTLS.use(t)
+	requireServing(t, cluster)
+	requireEtcdWatchTells(t, cluster, func(ctx context.Context, _ *pdcluster.Member) error { return cluster.Resign(ctx) })
+}
+
+// requireEtcdWatchTells takes the office from the leader, and requires that a follower's watch
+// tells who has it then, and goes on.
+func requireEtcdWatchTells(t *testing.T, cluster *pdcluster.Cluster, fault func(context.Context, *pdcluster.Member) error) {
+	t.Helper()
+	ctx := bounded(t, time.Minute)
+	leader, err := cluster.WaitLeader(ctx)
+	require.NoError(t, err)
+	w := watchEtcd(ctx, t, cluster, follower(cluster, leader), leader)
+	require.NoError(t, fault(ctx, leader))
+	next, err := cluster.WaitLeader(ctx)
+	require.NoError(t, err)
+	w.requireNews(next)
+
+	require.NoError(t, w.Progress())
+	for u := w.next(); !u.Progress(); u = w.next() {
+	}
+	require.NoError(t, leader.Launch())
+	requireServing(t, cluster)
 }
 
 func TestThreeNodes_EtcdWatchEndsWithItsMember(t *testing.T) {
@@ -132,7 +154,7 @@ func TestThreeNodes_EtcdWatchEndsWithItsMember(t *testing.T) {
 	ctx := bounded(t, time.Minute)
 	leader, err := cluster.WaitLeader(ctx)
 	require.NoError(t, err)
-	w := watchEtcd(ctx, t, follower(cluster, leader), leader)
+	w := watchEtcd(ctx, t, cluster, follower(cluster, leader), leader)
 	require.NoError(t, w.at.Kill())
 	for err == nil {
 		_, err = w.Next()
