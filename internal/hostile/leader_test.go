@@ -217,11 +217,14 @@ func TestThousandStreamsLeaveNothing(t *testing.T) {
 			getTS(t, c)
 			time.Sleep(150 * time.Millisecond)
 		}
-		time.Sleep(5 * time.Second) // a connection that was replaced is closed after the RPC timeout
+		time.Sleep(11 * time.Second) // a connection that was replaced while it was up is closed after 10 s
 		synctest.Wait()
-		require.LessOrEqual(t, goroutines(), before+2)
+		// The last stream may have a connection of its own, where the one that all share was
+		// too new to be replaced by it.
+		conns := s.Stats().Members[0].OpenConns
+		require.LessOrEqual(t, conns, 2)
+		require.LessOrEqual(t, goroutines(), before+2+10*(conns-1))
 		require.GreaterOrEqual(t, c.Stats().Streams, int64(1000))
-		require.EqualValues(t, 1, s.Stats().Members[0].OpenConns)
 		require.LessOrEqual(t, s.Stats().Members[0].OpenStreams, 1)
 	})
 }
