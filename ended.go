@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/tsoring/tso/internal/pderr"
 )
 
 // endedError is that of a call whose context has ended while something was wrong on the
@@ -82,10 +84,10 @@ func (e *endedError) Error() string {
 func (e *endedError) Unwrap() []error {
 	errs := []error{e.err}
 	if e.why != nil {
-		errs = append(errs, background{e.why})
+		errs = append(errs, pderr.Background{Err: e.why})
 	}
 	if e.cause != nil {
-		errs = append(errs, background{e.cause})
+		errs = append(errs, pderr.Background{Err: e.cause})
 	}
 	return errs
 }
@@ -93,16 +95,3 @@ func (e *endedError) Unwrap() []error {
 // Timeout and Temporary say what the context's error does, as a net.Error.
 func (e *endedError) Timeout() bool   { return errors.Is(e.err, context.DeadlineExceeded) }
 func (e *endedError) Temporary() bool { return e.Timeout() }
-
-// background is an error that tells why another one happened. It Is and it can be read As
-// what the error is, but for context errors: on the way to PD contexts of ours end, and
-// whether the caller's has, and how, only the other error says.
-type background struct{ err error }
-
-func (b background) Error() string { return b.err.Error() }
-
-func (b background) Is(target error) bool {
-	return target != context.Canceled && target != context.DeadlineExceeded && errors.Is(b.err, target)
-}
-
-func (b background) As(target any) bool { return errors.As(b.err, target) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tsoring/tso/internal/pderr"
 	"github.com/tsoring/tso/member"
 )
 
@@ -97,7 +98,7 @@ func (e *budgetError) Unwrap() error {
 	if e.cause == nil {
 		return nil
 	}
-	return background{e.cause}
+	return pderr.Background{Err: e.cause}
 }
 
 // Timeout and Temporary report true, as net.Error's do for timeouts.

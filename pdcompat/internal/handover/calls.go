@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tsoring/tso"
+	"github.com/tsoring/tso/internal/pderr"
 )
 
 // retryPause is how long calls that upstream has failed wait before they are given to it
@@ -146,7 +147,7 @@ func (h *Handover) spentBy(cause error) error {
 	case h.side == upstream:
 		cause = errSilent // the error is the budget's own end
 	}
-	return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, background{cause})
+	return fmt.Errorf("%w (%w): %w", tso.ErrBudgetSpent, context.DeadlineExceeded, pderr.Background{Err: cause})
 }
 
 // give gives calls to upstream one after another, until ctx ends. It alone does, without the
