@@ -27,7 +27,7 @@ func (i *instant) GetTSAsync(context.Context) ours.TSFuture                   { 
 // ways are those to a timestamp, directly at an instant client and through the wrapper.
 func ways() (direct ours.Client, wrapped pd.Client) {
 	direct = &instant{future: new(ready)}
-	return direct, &client{shared: &shared{timestamps: handover.Serving(direct)}}
+	return direct, &client{timestamps: handover.Serving(direct)}
 }
 
 func TestTheWrapperAllocatesNothing(t *testing.T) {

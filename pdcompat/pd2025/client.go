@@ -2,7 +2,6 @@ package pd
 
 import (
 	"context"
-	"sync"
 
 	pd "github.com/tikv/pd/client"
 	"github.com/tikv/pd/client/clients/tso"
@@ -18,13 +17,7 @@ import (
 // else is done by the one that it embeds. Those that WithCallerComponent returns share it.
 type client struct {
 	pd.Client
-	*shared
-}
-
-// shared is what all clients have that came of one constructor.
-type shared struct {
 	timestamps *handover.Handover
-	close      sync.Once
 }
 
 var (
@@ -87,7 +80,7 @@ func (c *client) UpdateOption(option opt.DynamicOption, value any) error {
 // WithCallerComponent returns a client that tells PD another component's name in what is not
 // a request for timestamps. It shares all else with this one.
 func (c *client) WithCallerComponent(component caller.Component) pd.Client {
-	return &client{Client: c.Client.WithCallerComponent(component), shared: c.shared}
+	return &client{Client: c.Client.WithCallerComponent(component), timestamps: c.timestamps}
 }
 
 // Stats implements pdcompat.StatsClient.
@@ -95,10 +88,4 @@ func (c *client) Stats() pdcompat.Stats { return c.timestamps.Stats() }
 
 // Close ends both clients. Calls for timestamps then return an error that Is ErrClosed of
 // this library and whose Cause, as github.com/pingcap/errors has it, is context.Canceled.
-func (c *client) Close() {
-	c.close.Do(func() {
-		c.timestamps.Close()
-		c.Client.Close()
-		c.timestamps.Wait()
-	})
-}
+func (c *client) Close() { c.timestamps.CloseBoth(c.Client.Close) }

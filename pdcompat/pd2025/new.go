@@ -113,7 +113,7 @@ func build(ctx context.Context, addrs []string, security SecurityOption, opts []
 // join has timestamps begin to flow.
 func join(ctx context.Context, upstream Client, h *handover.Handover) Client {
 	h.Start(ctx, func(ctx context.Context) handover.Future { return upstream.GetTSAsync(ctx) })
-	return &client{Client: upstream, shared: &shared{timestamps: h}}
+	return &client{Client: upstream, timestamps: h}
 }
 
 // read returns what options set.

@@ -2,7 +2,6 @@ package pd
 
 import (
 	"context"
-	"sync"
 
 	pd "github.com/tikv/pd/client"
 	"github.com/tikv/pd/client/clients/tso"
@@ -18,7 +17,6 @@ import (
 type client struct {
 	pd.Client
 	timestamps *handover.Handover
-	close      sync.Once
 }
 
 var (
@@ -83,10 +81,4 @@ func (c *client) Stats() pdcompat.Stats { return c.timestamps.Stats() }
 
 // Close ends both clients. Calls for timestamps then return an error that Is ErrClosed of
 // this library and whose Cause, as github.com/pingcap/errors has it, is context.Canceled.
-func (c *client) Close() {
-	c.close.Do(func() {
-		c.timestamps.Close()
-		c.Client.Close()
-		c.timestamps.Wait()
-	})
-}
+func (c *client) Close() { c.timestamps.CloseBoth(c.Client.Close) }

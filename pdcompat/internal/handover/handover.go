@@ -92,6 +92,7 @@ type Handover struct {
 	nudged  chan struct{} // wakes run
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the goroutines
+	ending  sync.Once      // of CloseBoth
 }
 
 // New returns a Handover that has not begun: its interceptor can be given to upstream.
@@ -297,6 +298,16 @@ func (h *Handover) Close() {
 
 // Wait returns when nothing of a Handover is left that has been closed.
 func (h *Handover) Wait() { h.running.Wait() }
+
+// CloseBoth closes ours and upstream, and returns when nothing of a Handover is left. It may
+// be called more than once, and concurrently; upstream is closed once.
+func (h *Handover) CloseBoth(upstream func()) {
+	h.ending.Do(func() {
+		h.Close()
+		upstream()
+		h.Wait()
+	})
+}
 
 // bare returns addresses without their schemes, as upstream takes them: whether to speak TLS
 // is for the certificates to say.

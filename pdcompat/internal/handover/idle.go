@@ -2,7 +2,6 @@ package handover
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -38,10 +37,9 @@ func (h *Handover) Intercept(ctx context.Context, desc *grpc.StreamDesc, conn *g
 // errOtherGroup refuses a stream to PD to a client for a keyspace where TSO is, or may be, a
 // service of its own, unless its program wants PD to be asked. PD passes what comes on it to
 // the default keyspace group, whatever the keyspace; and upstream uses one for up to 3 s after
-// the mode has changed, until it finds out. The mode
-// is asked for when the stream is there, since PD changes it by starting anew, which ends
-// streams: what is true then has been since the stream began. Upstream ends the stream's
-// context.
+// the mode has changed, until it finds out. The mode is asked for when the stream is there,
+// since PD changes it by starting anew, which ends streams: what is true then has been since
+// the stream began. Upstream ends the stream's context.
 var errOtherGroup = status.Error(codes.Unavailable, "tso: a keyspace's timestamps do not come from PD where TSO is a service of its own")
 
 // neededByUpstream returns what is closed when upstream needs streams, nil if it does now.
@@ -71,10 +69,7 @@ func (s *idleStream) SendMsg(any) error            { return ErrIdle }
 func (s *idleStream) RecvMsg(any) error {
 	select {
 	case <-s.ctx.Done():
-		if errors.Is(s.ctx.Err(), context.DeadlineExceeded) {
-			return status.FromContextError(context.DeadlineExceeded).Err()
-		}
-		return status.FromContextError(context.Canceled).Err()
+		return status.FromContextError(s.ctx.Err()).Err()
 	case <-s.needed:
 		return ErrIdle
 	}
