@@ -169,8 +169,8 @@ type outcome struct {
 	failures int
 }
 
-// note records how a round ended. Only the first failure in a row is worth a warning: rounds are repeated ten times a
-// second for as long as somebody waits for a leader.
+// note records how a round ended. Only the first failure in a row is worth a warning, and of the others those that double
+// their number a line: rounds are repeated ten times a second for as long as somebody waits for a leader.
 func (m *Members) note(err error) {
 	last := m.lastRound.Load()
 	now := &outcome{err: err}
@@ -187,7 +187,11 @@ func (m *Members) note(err error) {
 		m.log.Warn("PD members could not be refreshed; keeping those known", zap.Error(err))
 	default:
 		m.counters.failures.Add(1)
-		m.log.Debug("PD members could still not be refreshed", zap.Error(err))
+		tell := m.log.Debug
+		if now.failures&(now.failures-1) == 0 { // The 2nd, 4th, 8th …
+			tell = m.log.Info
+		}
+		tell("PD members could still not be refreshed", zap.Int("failures", now.failures), zap.Error(err))
 	}
 }
 
