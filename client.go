@@ -150,6 +150,7 @@ func NewClientWithContext(ctx context.Context, pdAddrs []string, security Securi
 		Logger:      cfg.log,
 		Warnings:    cfg.warnings,
 		OnChange:    c.membersChanged,
+		OnOffice:    c.officeChanged,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tso: %w", err)
@@ -177,6 +178,7 @@ func (c *client) build(cfg *config) {
 		forget:      c.forget,
 		depth:       batch.Depth,
 		now:         c.now,
+		watch:       c.members,
 		clusterID:   func() uint64 { return c.members.Snapshot().ClusterID },
 		wheel:       wheel.New(),
 		requests:    newRequestPool(),
@@ -315,6 +317,12 @@ func (c *client) refreshWait(ctx context.Context) error {
 func (c *client) membersChanged(*member.Snapshot) {
 	<-c.built
 	c.reroute()
+}
+
+// officeChanged is called when watches say something else of the leader's office.
+func (c *client) officeChanged() {
+	<-c.built
+	c.global.officeChanged()
 }
 
 // reroute has all lanes see whether they go where they should.

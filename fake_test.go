@@ -13,6 +13,7 @@ import (
 	"github.com/tsoring/tso/batch"
 	"github.com/tsoring/tso/internal/wheel"
 	"github.com/tsoring/tso/internal/wire"
+	"github.com/tsoring/tso/member"
 )
 
 // fakeStream is a tsoStream driven by a test: requests come out of sent, and
@@ -163,6 +164,7 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 		depth:     batch.Depth,
 		now:       func() int64 { return int64(time.Since(began)) },
 		clusterID: func() uint64 { return fakeCluster },
+		watch:     noWatch{},
 		wheel:     wheel.New(),
 		requests:  newRequestPool(),
 		parts:     newRequestPool(),
@@ -181,6 +183,14 @@ func newFakeEnv(open func(url string, oracle *atomic.Int64) tsoStream) *fakeEnv 
 	e.oracle.Store(1 << 40)
 	return e
 }
+
+// noWatch is a cluster that cannot be watched.
+type noWatch struct{}
+
+func (noWatch) Office() member.Office { return member.Office{} }
+func (noWatch) Trouble()              {}
+func (noWatch) Calm(string)           {}
+func (noWatch) Refute(string)         {}
 
 // stream is what open and fresh make of a fake stream, nil if there is none.
 func (e *fakeEnv) stream(ctx context.Context, s tsoStream) (tsoStream, error) {

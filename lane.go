@@ -50,6 +50,8 @@ type laneEnv struct {
 	now func() int64
 	// clusterID is the cluster whose answers are believed.
 	clusterID func() uint64
+	// watch is what watches say of the leader.
+	watch officeWatch
 
 	wheel    *wheel.Wheel
 	requests *requestPool
@@ -137,6 +139,8 @@ type lane struct {
 	// patience is for how long the stream may be silent while an answer is
 	// awaited. Written by the receiver.
 	patience atomic.Int64
+	// listed is when the lane last asked for a list of members.
+	listed atomic.Int64
 	// suspicion is why other streams are tried, nil while none are.
 	suspicion atomic.Pointer[suspicion]
 	// standby is a stream through another member, nil without one. Put there by the

@@ -56,7 +56,10 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		// Nobody has said yet that there is such a dc-location: it is asked for in
 		// awaitTarget, and nowhere else.
 	default:
-		l.env.refresh()
+		l.refresh()
+		if a := l.dialed.Load(); a != nil {
+			l.refute(a.route, err)
+		}
 		l.suspectFor(class, err)
 		if l.failures == 1 && class != pderr.NotLeader && !pderr.Misdirected(err) {
 			return 0

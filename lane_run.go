@@ -345,6 +345,9 @@ func (l *lane) membersChanged() {
 	if a := l.dialed.Load(); a != nil && l.outdated(a) {
 		a.cancel(errMoved)
 	}
+	if s := l.suspicion.Load(); s != nil {
+		s.hear()
+	}
 	l.mayWiden()
 	select {
 	case l.poke <- struct{}{}:

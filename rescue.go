@@ -90,6 +90,18 @@ type suspicion struct {
 	absolved atomic.Pointer[absolution]
 	// worse says that conn has changed.
 	worse chan struct{}
+	// news says that watches or lists say something else than before.
+	news chan struct{}
+	// answered is set if an answer has ended it.
+	answered atomic.Bool
+}
+
+// hear has the search look at the news. Any goroutine may call it.
+func (s *suspicion) hear() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
 }
 
 // doubts returns the member whose connection is suspected, "" if none is.
@@ -147,7 +159,7 @@ func (l *lane) suspect(conn bool) {
 
 // newSuspicion returns the suspicion that there is now, or nil if it has just ended.
 func (l *lane) newSuspicion() *suspicion {
-	s := &suspicion{worse: make(chan struct{}, 1)}
+	s := &suspicion{worse: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	if a := l.dialed.Load(); a != nil {
 		s.route = a.route
 	}
@@ -163,6 +175,7 @@ func (l *lane) newSuspicion() *suspicion {
 // trust ends a suspicion: an answer has come. On the run goroutine.
 func (l *lane) trust(s *suspicion) {
 	if l.suspicion.CompareAndSwap(s, nil) {
+		s.answered.Store(true)
 		s.cancel()
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tsoring/tso/internal/office"
 	"github.com/tsoring/tso/internal/pderr"
+	"github.com/tsoring/tso/member"
 )
 
 // The pauses between tries of the same route: short while they fail at once, because who
@@ -49,6 +51,14 @@ type search struct {
 	vain   int
 	near   context.Context
 	leave  context.CancelFunc
+
+	// office is what watches say, start when the search began, and refuted how long the next
+	// round lasts while who is named says that he does not serve.
+	office  member.Office
+	start   time.Time
+	refuted time.Duration
+	// served is who has answered, "" while the search is on.
+	served string
 }
 
 // unended are the tries of a kind that have not come to an end: how many, since when none
@@ -82,6 +92,7 @@ func newSearch(l *lane, s *suspicion) *search {
 		ended:     make(chan outcome),
 		hanging:   make(map[try]unended),
 		began:     l.env.now(),
+		start:     time.Now(),
 	}
 	r.near, r.leave = context.WithCancel(s.ctx)
 	return r
@@ -93,15 +104,28 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	r := newSearch(l, s)
 	defer r.racing.Wait()
 	defer s.cancel()
+	if l.dc == globalDC {
+		l.env.watch.Trouble()
+		defer func() { l.env.watch.Calm(r.whoServes()) }()
+	}
 	defer r.awaitTurn()()
 	r.favourStandby(asking)
 	for round := 0; s.ctx.Err() == nil; round++ {
-		l.env.refresh()
-		for _, t := range l.tries(r.look(round)) {
+		o := r.look(round)
+		l.refresh()
+		for _, t := range l.tries(o) {
 			r.begin(t)
 		}
-		r.await(l.roundPause())
+		r.await(r.pause())
 	}
+}
+
+// whoServes returns the member that has ended the search by an answer, "" if none has.
+func (r *search) whoServes() string {
+	if a := r.lane.dialed.Load(); r.served == "" && a != nil && r.suspicion.answered.Load() {
+		return a.target
+	}
+	return r.served
 }
 
 // awaitTurn waits until the lane may look for another stream, or the suspicion has ended. It
@@ -141,8 +165,13 @@ func (r *search) look(round int) outlook {
 	case <-r.suspicion.worse: // which is about to be seen
 	default:
 	}
+	select {
+	case <-r.suspicion.news: // likewise
+	default:
+	}
 	s := r.suspicion
 	r.follow(round)
+	r.followOffice()
 	unready, starting := r.lane.lastSaid()
 	return outlook{
 		round:    round,
@@ -156,6 +185,8 @@ func (r *search) look(round int) outlook {
 		vain:     r.vain > 0,
 		silent:   r.silent,
 		dialed:   r.dialed,
+		office:   r.office.State,
+		quiet:    r.quiet(),
 	}
 }
 
@@ -247,7 +278,7 @@ func (r *search) begin(t try) {
 func (r *search) await(pause time.Duration) {
 	over := time.NewTimer(pause)
 	defer over.Stop()
-	again := time.NewTimer(jittered(electionPause))
+	again := time.NewTimer(r.nextQuestion(true))
 	defer again.Stop()
 	for {
 		select {
@@ -263,10 +294,12 @@ func (r *search) await(pause time.Duration) {
 			r.win(a)
 		case <-again.C:
 			r.askExpected()
-			again.Reset(jittered(electionPause))
+			again.Reset(r.nextQuestion(false))
 		case <-over.C:
 			return
 		case <-r.suspicion.worse:
+			return
+		case <-r.suspicion.news:
 			return
 		case <-r.suspicion.ctx.Done():
 			return
@@ -280,6 +313,10 @@ func (r *search) await(pause time.Duration) {
 // question that comes too early, and answers the next one at once.
 func (r *search) askExpected() {
 	l := r.lane
+	if r.told() {
+		r.askTold()
+		return
+	}
 	if m := r.expected(); m != "" && m != r.suspicion.doubts() && l.env.reachable(m) {
 		r.begin(tryCandidate(m))
 	}
@@ -299,7 +336,7 @@ func (r *search) expected() string {
 	if l.dc != globalDC {
 		return ""
 	}
-	if c := l.env.candidate(); c != "" {
+	if c := l.env.candidate(); c != "" && r.office.State == office.Unwatched {
 		return c
 	}
 	if target := l.env.target(l.dc); target != r.suspicion.route.target {
@@ -334,8 +371,9 @@ func (r *search) race(ctx context.Context, t try, wait time.Duration) error {
 func (r *search) lost(t try, err error) {
 	class := pderr.Classify(err)
 	if class.RefreshesMembers() {
-		r.lane.env.refresh()
+		r.lane.refresh()
 	}
+	r.lane.refute(t.route, err)
 	if class == pderr.NotLeader && t.instead {
 		r.suspicion.absolve(t.target, r.lane.env.now()+int64(hangingPause))
 	}
@@ -347,7 +385,8 @@ func (r *search) lost(t try, err error) {
 // win has the lane go on with a, unless the suspicion has ended before.
 func (r *search) win(a *attempt) {
 	if r.lane.suspicion.CompareAndSwap(r.suspicion, nil) {
-		r.found = true
+		r.found, r.served = true, a.target
+		r.lane.env.refresh() // It may be news.
 		r.lane.cutOver(a)
 	} else {
 		a.drop(errCutOver)

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/tsoring/tso/internal/office"
 	"github.com/tsoring/tso/internal/pderr"
 )
 
@@ -16,6 +17,7 @@ type try struct {
 	fresh  bool // on a connection of its own
 	likely bool // PD is about to elect the target, or has, and it is getting ready
 	asleep bool // the target may sleep over requests that come too early
+	told   bool // a watch has told that PD has elected the target
 	// instead is set if the connection of its own, should it lead to a member, is better than
 	// the one that there is.
 	instead bool
@@ -35,7 +37,7 @@ const (
 // before that of an allocator, while one that comes a moment later is answered at once.
 func (t try) pauseBehind(others int) time.Duration {
 	switch {
-	case others == 0, !t.fresh && others < atOnce:
+	case others == 0, !t.fresh && others < atOnce, t.told && others < toldAtOnce:
 		return 0
 	case t.asleep && others < asleepAtOnce:
 		return rescuePause
@@ -87,12 +89,18 @@ type outlook struct {
 	// silent reports whether a member may be sleeping over a question, and dialed whether one
 	// that has been asked on a connection of its own has not answered yet.
 	silent, dialed func(member string) bool
+	// office is what watches say, and quiet is set if there is nobody to ask by that.
+	office office.State
+	quiet  bool
 }
 
 // tries returns ways to somebody who may serve the lane. There may be turns for a few of
 // them only, so each round begins with another one, and none is spent on a connection that
 // is known to be down: grpc-go would fail it at once.
 func (l *lane) tries(o outlook) []try {
+	if o.office != office.Unwatched {
+		return l.triesOfOffice(o)
+	}
 	all := slices.Concat(l.triesOfTarget(o), l.triesAround(o), l.triesOfOthers(o))
 	if len(all) == 0 {
 		return nil

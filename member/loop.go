@@ -155,12 +155,13 @@ func (m *Members) update() (changed bool, err error) {
 
 // wanted returns, sorted, the URLs that there is a reason to connect to.
 func (m *Members) wanted() []string {
-	urls, candidate := m.Snapshot().URLs, m.Candidate()
-	at, known := slices.BinarySearch(urls, candidate)
-	if known || candidate == "" {
-		return urls
+	urls := m.Snapshot().URLs
+	for _, more := range []string{m.Candidate(), m.Office().Holder} {
+		if at, known := slices.BinarySearch(urls, more); !known && more != "" {
+			urls = slices.Insert(slices.Clone(urls), at, more)
+		}
 	}
-	return slices.Insert(slices.Clone(urls), at, candidate)
+	return urls
 }
 
 // outcome is how a round ended: an error that may be nil, and how many rounds in a row have failed.

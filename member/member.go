@@ -16,6 +16,8 @@
 //	pacer.go     when the next round may start
 //	loop.go      the loop, and how to ask it for a round
 //	found.go     the first snapshot
+//	watch.go     what watches say of the leader's office
+//	post.go      where a watch is kept, and how one tells that it is alive
 //	conn.go      one gRPC connection per URL, and those that take its place
 //	connect.go   how long a connect may take
 //	security.go  certificates: what is required of them
@@ -69,6 +71,9 @@ type Config struct {
 	// Warnings, if not nil, takes the one warning that New gives while it has found nothing, as a line, in Logger's place:
 	// for when Logger is silent because nobody has thought of it.
 	Warnings io.Writer
+	// OnOffice, if not nil, is called when Office says something else than before. It must return soon, may be called from any
+	// goroutine, and by more than one at a time.
+	OnOffice func()
 	// OnChange, if not nil, is called with each snapshot that differs from the one before, right after it was
 	// published. The one that New makes is not reported. OnChange runs on the loop's goroutine, where it holds up
 	// further refreshes: it must return soon, and must call neither Close nor RefreshWait.
@@ -79,7 +84,7 @@ type Config struct {
 //
 // All methods may be called from any number of goroutines. Snapshot is one atomic load; Refresh, Stats and Err never
 // block; Conn takes a mutex for a moment but never waits for the network; RefreshWait and Close wait. A Members is made
-// by New, owns two goroutines, and must be closed. It is of no use for the path of a single timestamp beyond Snapshot:
+// by New, owns four goroutines and one for each watch, and must be closed. It is of no use for the path of a single timestamp beyond Snapshot:
 // a stream holds on to the connection that it was opened on.
 type Members struct {
 	cfg    Config // Read-only after New, like the next four.
@@ -93,6 +98,7 @@ type Members struct {
 	lastRound atomic.Pointer[outcome]  // How the latest round ended; written by the loop only.
 	rounds    line                     // Of the loop.
 	checks    line                     // Of checkLoop.
+	watches   watches
 
 	counters counters
 
@@ -124,6 +130,8 @@ func New(ctx context.Context, cfg Config) (*Members, error) {
 	}
 	m.running.Go(m.loop)
 	m.running.Go(m.checkLoop)
+	m.running.Go(m.watches.first.keep)
+	m.running.Go(m.watches.second.keep)
 	return m, nil
 }
 
@@ -163,6 +171,7 @@ func prepare(cfg Config) (*Members, error) {
 	m.conns = newConnections(cfg.Dial, newContacts(cfg.Security, creds, plainFor), dialOptions(cfg.DialOptions), cfg.Timeout, m.Refresh)
 	m.rounds.init()
 	m.checks.init()
+	m.watches.init(m)
 	m.lastRound.Store(&outcome{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil

@@ -1,0 +1,167 @@
+package tso
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tsoring/tso/internal/office"
+	"github.com/tsoring/tso/internal/pderr"
+	"github.com/tsoring/tso/member"
+)
+
+// PD's members tell, where they can be watched, who has been elected leader, and that there is
+// none. Then a search asks nobody else: see member.Office. While nothing can be relied on, and for
+// dc-locations, it goes by lists, as ever.
+
+// officeWatch is what a client's members know by watch of who leads; *member.Members is one.
+type officeWatch interface {
+	Office() member.Office
+	Trouble()
+	Calm(serves string)
+	Refute(url string)
+}
+
+const (
+	// toldAhead is how long after a member has been named the leader it is first asked. PD is
+	// ready to serve 5 to 25 ms after that is written. Who asks before has, in PD of 2024, his
+	// stream sleep for 200 ms (getTS in pkg/tso/tso.go): of those that were asked by nobody
+	// sooner, 6 of 6 answered 10 ms after at once.
+	toldAhead = 8 * time.Millisecond
+	// toldPause is the pause between questions to it, each of which has a stream of its own.
+	toldPause = 7 * time.Millisecond
+	// toldAtOnce is how many of them may be without an answer.
+	toldAtOnce = 24
+
+	// A member that does not serve for long is asked less often: toldShare of the time since it
+	// was named is added at most.
+	toldShare = 0.05
+
+	// listPause is the pause between lists of members where a watch tells who leads: they say
+	// what it may have missed.
+	listPause = time.Second
+)
+
+// office returns what watches say of who serves the lane's dc-location.
+func (l *lane) office() member.Office {
+	if l.dc != globalDC {
+		return member.Office{}
+	}
+	return l.env.watch.Office()
+}
+
+// officeChanged has the lane see whether another member serves it now than it goes to. Any
+// goroutine may call it.
+func (l *lane) officeChanged() {
+	if s := l.suspicion.Load(); s != nil {
+		s.hear()
+		return
+	}
+	o, a := l.office(), l.dialed.Load()
+	if o.State == office.Named && !o.Told.IsZero() && a != nil && a.target != "" && a.target != o.Holder {
+		l.suspect(false)
+	}
+}
+
+// refresh asks for a list of members: once a second at most where a watch tells who leads, and not
+// at all where it tells that nobody does, which is all that members know then. (Members are asked
+// again without that, some seconds after.) Any goroutine may call it.
+func (l *lane) refresh() {
+	now, last := l.env.now(), l.listed.Load()
+	switch l.office().State {
+	case office.Unwatched:
+	case office.Nobody:
+		if last != 0 {
+			return
+		}
+	default:
+		if last != 0 && now-last < int64(listPause) {
+			return
+		}
+	}
+	l.listed.Store(now)
+	l.env.refresh()
+}
+
+// refute takes in what a member has said to the lane, if it is that it does not lead.
+func (l *lane) refute(r route, err error) {
+	if l.dc == globalDC && r.isDirect() && pderr.Classify(err) == pderr.NotLeader {
+		l.env.watch.Refute(r.target)
+	}
+}
+
+// followOffice takes in what watches say. Where requests may be forwarded a list is wanted as soon as
+// they name somebody else, since he may be out of reach.
+func (r *search) followOffice() {
+	o := r.lane.office()
+	if r.lane.forwards() && o.State == office.Named && o.Holder != r.office.Holder {
+		r.lane.listed.Store(0)
+	}
+	if o.State != office.Refuted || r.office.State != office.Refuted {
+		r.refuted = rescuePause
+	}
+	r.office = o
+}
+
+// told reports whether a watch has named somebody who has to be asked: another one than the
+// stream went to, or the same once more.
+func (r *search) told() bool {
+	return r.office.State == office.Named &&
+		(r.office.Holder != r.suspicion.route.target || r.office.Told.After(r.start))
+}
+
+// quiet reports whether there is nobody to ask but him who has been told, since no list says
+// otherwise.
+func (r *search) quiet() bool {
+	return (r.office.State == office.Nobody || r.told()) && r.since == 0
+}
+
+// pause returns how long a round of tries lasts. Watches and lists end it.
+func (r *search) pause() time.Duration {
+	switch {
+	case r.quiet():
+		return jittered(listPause)
+	case r.office.State == office.Refuted && r.lane.env.reachable(r.target):
+		pause := r.refuted
+		r.refuted = min(2*pause, listPause)
+		return jittered(pause)
+	default:
+		return r.lane.roundPause()
+	}
+}
+
+// nextQuestion returns after how long somebody who is expected to serve is asked, for the first
+// time in a round or again.
+func (r *search) nextQuestion(first bool) time.Duration {
+	switch {
+	case r.told() && first:
+		return max(toldAhead-time.Since(r.office.Told), 0)
+	case r.told():
+		since := r.office.Told
+		if since.IsZero() {
+			since = r.start
+		}
+		return jittered(max(toldPause, time.Duration(toldShare*float64(time.Since(since)))))
+	case r.since == 0 && (r.office.State == office.Nobody || r.office.State == office.Refuted):
+		return forever
+	default:
+		return jittered(electionPause)
+	}
+}
+
+// triesOfOffice returns ways to the lane's member where watches say who leads: nobody else is asked.
+func (l *lane) triesOfOffice(o outlook) []try {
+	if o.quiet {
+		return nil
+	}
+	return slices.Concat(l.triesOfTarget(o), l.triesAround(o))
+}
+
+// askTold asks the member that a watch has named.
+func (r *search) askTold() {
+	holder := r.office.Holder
+	if r.lane.env.reachable(holder) {
+		r.begin(try{route: direct(holder), likely: true, asleep: true, told: true})
+	} else {
+		r.begin(try{route: direct(holder), fresh: true, instead: true})
+	}
+}

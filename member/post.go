@@ -1,0 +1,313 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/tsoring/tso/internal/etcdwatch"
+)
+
+// post is where one watch at a time is kept: the first for ever, the second, the relief, while there is trouble and for a
+// while after that. A goroutine each.
+type post struct {
+	*watches
+	other  *post
+	relief bool
+	stir   chan struct{} // Holds one token: trouble has begun, or is over.
+
+	url   string // Who is watched, "" for nobody. Guarded by watches.mu, like the next three.
+	live  bool   // The watch tells.
+	proof proof
+	heard int // How often the watch has shown that it is alive.
+}
+
+// proof is what is known of whether a watch is alive, since that was last asked.
+type proof uint8
+
+const (
+	none    proof = iota // Not known, and nobody waits for it.
+	awaited              // To be told soon.
+	given
+)
+
+const (
+	// reliefLinger is how long the relief stays when trouble is over: it seldom comes alone.
+	reliefLinger = 2 * time.Second
+
+	// A member that could not be watched is left alone for a while, which doubles each time; a minute at once if it serves
+	// no etcd here, as behind a proxy that lets through what PD's own client calls.
+	minShunned = time.Second
+	maxShunned = time.Minute
+
+	// aliveInterval is how often a watch is asked whether it is alive when there is no trouble.
+	aliveInterval = time.Minute
+)
+
+var (
+	errSilentWatch = errors.New("the watched member does not answer")
+	errRelieved    = errors.New("not needed any more")
+)
+
+// wake has the post look at what is wanted of it.
+func (p *post) wake() {
+	select {
+	case p.stir <- struct{}{}:
+	default:
+	}
+}
+
+// prove takes in that the watch is alive. Under mu.
+func (p *post) prove() {
+	p.live, p.proof = true, given
+	p.heard++
+}
+
+// stopWaiting is for who has waited long enough. Under mu.
+func (p *post) stopWaiting() {
+	if p.proof == awaited {
+		p.proof = none
+	}
+}
+
+// needed reports whether there should be a watch at this post, and whether somebody waits for a proof that it is alive.
+func (p *post) needed() (needed, prove bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.relief || p.trouble%2 == 1, p.proof == awaited
+}
+
+// keep keeps a watch for as long as there should be one, until Close.
+func (p *post) keep() {
+	again := time.NewTimer(0) // The first watch begins at once.
+	defer again.Stop()
+	for p.await(again) {
+		if needed, _ := p.needed(); !needed {
+			continue
+		}
+		url, wait := p.choose()
+		if url == "" {
+			p.change(p.stopWaiting)
+			again.Reset(wait)
+			continue
+		}
+		err := p.watch(url)
+		p.left(url, err)
+		again.Reset(0)
+	}
+}
+
+// await waits until there is something to do. It returns false after Close.
+func (p *post) await(again *time.Timer) bool {
+	select {
+	case <-again.C:
+		return true
+	case <-p.stir:
+		return true
+	case <-p.m.ctx.Done():
+		return false
+	}
+}
+
+// choose returns whom to watch, a follower if there is one, or "" and after how long to look again.
+func (p *post) choose() (url string, wait time.Duration) {
+	s, now := p.m.Snapshot(), time.Now()
+	candidates := slices.Clone(s.Followers)
+	rand.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
+	candidates = append(candidates, s.Leader)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait = maxShunned
+	for _, c := range candidates {
+		left := p.shunned[c].until.Sub(now)
+		switch {
+		case c == p.other.url:
+		case left > 0:
+			wait = min(wait, left)
+		default:
+			p.url = c
+			return c, 0
+		}
+	}
+	return "", wait
+}
+
+// left takes in that a watch has ended, or not begun.
+func (p *post) left(url string, err error) {
+	if p.m.ctx.Err() == nil {
+		p.m.log.Debug("watch of the PD leader has ended", zap.String("member", url), zap.Error(err))
+	}
+	p.change(func() {
+		if !errors.Is(err, errRelieved) {
+			p.shun(url, err)
+		}
+		p.url, p.live, p.proof = "", false, none
+		if !p.other.live {
+			p.office.Unwatch()
+			p.told, p.term = time.Time{}, 0
+		}
+	})
+}
+
+// shun has a member not be watched for a while. Under mu.
+func (p *post) shun(url string, err error) {
+	pause := minShunned
+	switch before, ok := p.shunned[url]; {
+	case status.Code(err) == codes.Unimplemented:
+		pause = maxShunned
+	case ok:
+		pause = min(2*before.pause, maxShunned)
+	}
+	if len(p.shunned) >= maxRecords {
+		clear(p.shunned)
+	}
+	p.shunned[url] = shunned{until: time.Now().Add(pause), pause: pause}
+}
+
+// watch watches the leader's key at a member, until that ends, or is not wanted any more.
+func (p *post) watch(url string) error {
+	key := leaderKey(p.m.Snapshot().ClusterID)
+	if key == "" {
+		return status.Error(codes.Unimplemented, "no cluster id, no key")
+	}
+	ctx, cancel := context.WithCancel(p.m.ctx)
+	defer cancel()
+	opening := time.AfterFunc(p.m.cfg.Timeout, cancel)
+	defer opening.Stop()
+	stream, err := p.open(ctx, url, key)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	ended := make(chan error, 1) // Room for it, so that the reader does not wait for us.
+	p.m.running.Go(func() { ended <- p.read(stream, url, opening) })
+	return p.guard(stream, ended)
+}
+
+// open asks what the key holds, and begins to watch it from there.
+func (p *post) open(ctx context.Context, url, key string) (*etcdwatch.Stream, error) {
+	conn, err := p.m.conns.get(url)
+	if err != nil {
+		return nil, err
+	}
+	now, err := etcdwatch.Range(ctx, conn, []string{key})
+	if err != nil {
+		return nil, err
+	}
+	stream, err := etcdwatch.Watch(ctx, conn, now)
+	if err != nil {
+		return nil, err
+	}
+	// Only now: what it holds is worth nothing without what happens to it.
+	if err := p.take(now.Header, now.Events, true); err != nil {
+		stream.Close()
+		return nil, err
+	}
+	return stream, nil
+}
+
+// read takes in what a watch tells until it ends.
+func (p *post) read(stream *etcdwatch.Stream, url string, opening *time.Timer) error {
+	for {
+		u, err := stream.Next()
+		if err != nil {
+			return err
+		}
+		if u.Begun {
+			opening.Stop()
+			p.begun(url)
+		}
+		if err := p.take(u.Header, u.Events, false); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *post) begun(url string) {
+	p.m.counters.watches.Add(1)
+	p.m.log.Debug("watching the PD leader", zap.String("at", url))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.shunned, url)
+}
+
+// take takes in what a member has told, or with begins what it has found where a watch begins, which is no proof that the
+// watch is alive.
+func (p *post) take(h etcdwatch.Header, events []etcdwatch.Event, begins bool) (err error) {
+	p.change(func() {
+		for _, e := range events {
+			revision := e.Revision
+			if e.Deleted && begins {
+				revision = h.Revision
+			}
+			if err = p.takeEvent(e, revision, begins); err != nil {
+				return
+			}
+		}
+		if h.Term >= p.term && !begins {
+			p.term = h.Term
+			p.prove()
+		}
+	})
+	return err
+}
+
+// guard asks the watch now and then whether it is alive, and returns why it has ended or has to.
+func (p *post) guard(stream *etcdwatch.Stream, ended <-chan error) error {
+	alive, doubt, linger := time.NewTimer(jitter(aliveInterval)), stoppedTimer(), stoppedTimer()
+	defer alive.Stop()
+	defer doubt.Stop()
+	defer linger.Stop()
+	heard := 0 // When it was last asked.
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-p.stir:
+			needed, prove := p.needed()
+			if prove {
+				heard = p.ask(stream)
+				doubt.Reset(doubtAfter)
+			}
+			if linger.Stop(); !needed {
+				linger.Reset(reliefLinger)
+			}
+		case <-alive.C:
+			heard = p.ask(stream)
+			doubt.Reset(p.m.cfg.Timeout)
+			alive.Reset(jitter(aliveInterval))
+		case <-doubt.C:
+			if p.hasHeard() == heard {
+				return errSilentWatch
+			}
+		case <-linger.C:
+			return errRelieved
+		}
+	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// ask asks a watch whether it is alive, and returns how often it has been heard before.
+func (p *post) ask(stream *etcdwatch.Stream) int {
+	heard := p.hasHeard()
+	_ = stream.Progress() // If it cannot be asked it has ended, and its reader says why.
+	return heard
+}
+
+// hasHeard returns how often watches at the post have shown that they are alive.
+func (p *post) hasHeard() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
+}
