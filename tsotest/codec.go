@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// rawMessage is sent as it is, in place of an encoded message.
+// rawMessage is sent and received as it is, in place of an encoded message.
 type rawMessage []byte
 
 // wireMessage is what kvproto's generated messages can do for themselves.
@@ -51,12 +51,16 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 // Unmarshal merges into v, which the caller has cleared: this is what allows a
 // stream to read every request into the same message.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	m, ok := v.(wireMessage)
-	if !ok {
+	switch m := v.(type) {
+	case *rawMessage:
+		*m = data.Materialize()
+		return nil
+	case wireMessage:
+		if len(data) == 1 {
+			return m.Unmarshal(data[0].ReadOnlyData()) // the messages copy what they keep
+		}
+		return m.Unmarshal(data.Materialize())
+	default:
 		return c.fallback.Unmarshal(data, v)
 	}
-	if len(data) == 1 {
-		return m.Unmarshal(data[0].ReadOnlyData()) // the messages copy what they keep
-	}
-	return m.Unmarshal(data.Materialize())
 }

@@ -42,7 +42,7 @@ func (s *Server) AddMember() (int, error) {
 	s.all = append(s.all, m)
 	t := s.topology.Load().clone()
 	t.members = append(t.members, m)
-	s.topology.Store(t)
+	s.publish(t)
 	return m.index, nil
 }
 
@@ -131,8 +131,16 @@ func (s *Server) change(f func(*topology) error) error {
 	if err := f(t); err != nil {
 		return err
 	}
-	s.topology.Store(t)
+	s.publish(t)
 	return nil
+}
+
+// publish makes t what there is. Who leads what is asked of it first, and told second. mu is held.
+func (s *Server) publish(t *topology) {
+	s.topology.Store(t)
+	if s.conf.watch {
+		s.etcd.follow(t)
+	}
 }
 
 // eachMember applies f to the given members, or to all if none is given; to

@@ -11,7 +11,7 @@
 //	s := tsotest.New(t, tsotest.WithMembers(3))
 //	client, err := tso.NewClient(s.URLs(), tso.SecurityOption{})
 //
-// What may happen to it falls into four groups, all safe at any time, from any
+// What may happen to it falls into five groups, all safe at any time, from any
 // goroutine, and most useful while clients are at work:
 //
 //   - The cluster: MoveLeader, DropLeader, AddMember, RemoveMember, AddDC,
@@ -23,11 +23,22 @@
 //   - The path between clients and a member, which other members do not use
 //     when they forward: CutPath and HealPath (bytes held), SilenceConns (only
 //     the connections of now go dead), ResetConns.
+//   - What members say of who leads, to who watches the keys of that in PD's
+//     etcd, as with WithWatch: HoldWatches and ReleaseWatches, SetWatchBehind,
+//     SetWatchDelay, RefuseWatches, EndWatches, CompactWatches.
 //   - Single messages: Script decides on every timestamp request, ScriptOpen on
-//     every stream, ScriptMembers on every list of members.
+//     every stream, ScriptMembers on every list of members, ScriptWatch on every
+//     answer of etcd.
 //
 // Members are numbered from 0 in the order they were added, and a number is
 // never used again.
+//
+// With WithWatch a change of who leads the cluster, or a dc-location, is a DELETE
+// of what was so, and a PUT of what is, of a revision each, in one etcd that the
+// members share. Each tells it from what it knows itself: one that was stopped
+// knows for 100 ms after its start what it knew before. As on a real PD a watch is
+// a hint, and says nothing of whether who is named serves; the server's do, at
+// once, where a PD takes some 10 ms.
 //
 // WithBufconn keeps all of it in memory, and then the server works inside a
 // testing/synctest bubble, where an hour of traffic takes as long as its

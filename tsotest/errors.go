@@ -1,6 +1,7 @@
 package tsotest
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/pingcap/kvproto/pkg/pdpb"
@@ -81,6 +82,20 @@ func errRelayUnreachable(addr string) error {
 	return status.Errorf(codes.Unavailable,
 		"connection error: desc = \"transport: Error while dialing: dial tcp %s: connect: connection refused\"", addr)
 }
+
+// etcd's, in its words.
+var (
+	errFutureRevision = status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision is a future revision")
+	errCompacted      = status.Error(codes.OutOfRange, "etcdserver: mvcc: required revision has been compacted")
+)
+
+// What an etcd serves and this one does not.
+var (
+	errOneKey       = status.Error(codes.InvalidArgument, "tsotest: serves single keys, not ranges of them")
+	errSerializable = status.Error(codes.InvalidArgument, "tsotest: serves serializable reads only")
+)
+
+var errNoWatch = errors.New("tsotest: no watches are served without WithWatch")
 
 func errNoMember(i int) error {
 	return fmt.Errorf("tsotest: there is no member %d", i)

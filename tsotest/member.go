@@ -44,8 +44,11 @@ type member struct {
 	path    path
 	health  *health.Server
 	running atomic.Bool // written under mu
+	view    view
 
 	requests, timestamps, opened, getMembers atomic.Uint64
+	ranges, watches, progress                atomic.Uint64
+	openWatches                              atomic.Int64
 
 	mu      sync.Mutex           // held for a few steps only
 	grpc    *grpc.Server         // guarded by mu; nil while stopped
@@ -122,10 +125,14 @@ func (m *member) serve(lis net.Listener) {
 	g := grpc.NewServer(opts...)
 	pdpb.RegisterPDServer(g, &service{member: m})
 	grpc_health_v1.RegisterHealthServer(g, m.health)
+	if s.conf.watch {
+		registerEtcd(g, &etcdService{member: m})
+	}
 
 	wrapped := newListener(lis, &m.path)
 	m.mu.Lock()
 	m.grpc, m.lis = g, wrapped
+	m.view.start(s.etcd)
 	m.running.Store(true)
 	m.mu.Unlock()
 	s.serving.Go(func() {
@@ -133,6 +140,9 @@ func (m *member) serve(lis net.Listener) {
 		g.Stop()             // waits for the handlers, whoever else stops it
 	})
 }
+
+// id is what the wire knows the member by.
+func (m *member) id() uint64 { return uint64(m.index) + 1 }
 
 // dial connects a client in memory.
 func (m *member) dial(ctx context.Context) (net.Conn, error) {
@@ -175,6 +185,7 @@ func (s *Server) stop(m *member) {
 	m.mu.Lock()
 	g, lis := m.grpc, m.lis
 	m.grpc, m.lis = nil, nil
+	m.view.stop(s.etcd)
 	m.running.Store(false)
 	m.mu.Unlock()
 	if g == nil {
@@ -188,7 +199,8 @@ func (s *Server) stop(m *member) {
 	g.Stop()
 }
 
-// StartMember starts a stopped member on its old address.
+// StartMember starts a stopped member on its old address. What happened in the meantime its watches
+// and Ranges learn 100 ms later.
 func (s *Server) StartMember(i int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,6 +32,7 @@ type config struct {
 	bufconn   bool
 	clusterID uint64
 	clock     func() time.Time
+	watch     bool
 }
 
 func newConfig(opts []Option) (config, error) {
@@ -97,4 +98,12 @@ func WithClusterID(id uint64) Option {
 // concurrently, once for each request. Delays and latencies do not depend on it.
 func WithClock(now func() time.Time) Option {
 	return optionFunc(func(c *config) { c.clock = now })
+}
+
+// WithWatch makes every member serve what a client needs of PD's etcd to be told who leads: Range
+// (serializable) and Watch of single keys. There are those of the leader, /pd/<cluster id>/leader,
+// and of who leads a dc-location, /pd/<cluster id>/lta/<name>, with a pdpb.Member each. The default
+// is none of it: both calls are Unimplemented.
+func WithWatch() Option {
+	return optionFunc(func(c *config) { c.watch = true })
 }

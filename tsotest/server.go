@@ -24,6 +24,7 @@ type Server struct {
 	conf   config
 	oracle *oracle
 	codec  encoding.CodecV2
+	etcd   *etcd // what members agree on; empty without WithWatch
 
 	// topology is replaced under mu and read without.
 	topology atomic.Pointer[topology]
@@ -31,6 +32,7 @@ type Server struct {
 	script       atomic.Pointer[scriptFunc]
 	openScript   atomic.Pointer[scriptFunc]
 	memberScript atomic.Pointer[func(int, *pdpb.GetMembersResponse) error]
+	watchScript  atomic.Pointer[func(int, *WatchAnswer) error]
 	serviceMode  atomic.Int32 // a pdpb.ServiceMode
 
 	requests atomic.Uint64 // ordinal of the last timestamp request
@@ -56,7 +58,10 @@ func Start(opts ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{conf: conf, oracle: newOracle(conf.clock), codec: newCodec(), dialing: make(chan struct{}, 1)}
+	s := &Server{
+		conf: conf, oracle: newOracle(conf.clock), codec: newCodec(), etcd: newEtcd(conf.clusterID),
+		dialing: make(chan struct{}, 1),
+	}
 	s.topology.Store(&topology{dcs: make(map[string]allocator)})
 	s.SetServiceMode(pdpb.ServiceMode_PD_SVC_MODE)
 	for range conf.members {

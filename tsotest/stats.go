@@ -7,6 +7,9 @@ type Stats struct {
 	Streams    uint64 // timestamp streams opened
 	GetMembers uint64 // calls of GetMembers
 	Conns      uint64 // connections accepted
+	Ranges     uint64 // calls of Range
+	Watches    uint64 // streams of watches opened
+	Progress   uint64 // requests for progress, on those streams
 
 	// Largest is the largest timestamp made in each scope, "global" or a
 	// dc-location, as physical<<18 | logical; 0 before the first.
@@ -25,6 +28,10 @@ type MemberStats struct {
 	GetMembers  uint64
 	Conns       uint64
 	OpenConns   int // now
+	Ranges      uint64
+	Watches     uint64
+	OpenWatches int // now
+	Progress    uint64
 }
 
 // Stats returns the counts of now. Those of different fields are not read at
@@ -41,6 +48,9 @@ func (s *Server) Stats() Stats {
 		st.Streams += ms.Streams
 		st.GetMembers += ms.GetMembers
 		st.Conns += ms.Conns
+		st.Ranges += ms.Ranges
+		st.Watches += ms.Watches
+		st.Progress += ms.Progress
 		st.Members[i] = ms
 	}
 	return st
@@ -48,12 +58,16 @@ func (s *Server) Stats() Stats {
 
 func (m *member) stats() MemberStats {
 	ms := MemberStats{
-		Requests:   m.requests.Load(),
-		Timestamps: m.timestamps.Load(),
-		Streams:    m.opened.Load(),
-		GetMembers: m.getMembers.Load(),
-		Conns:      m.path.accepted.Load(),
-		OpenConns:  len(m.path.snapshot()),
+		Requests:    m.requests.Load(),
+		Timestamps:  m.timestamps.Load(),
+		Streams:     m.opened.Load(),
+		GetMembers:  m.getMembers.Load(),
+		Conns:       m.path.accepted.Load(),
+		OpenConns:   len(m.path.snapshot()),
+		Ranges:      m.ranges.Load(),
+		Watches:     m.watches.Load(),
+		OpenWatches: int(m.openWatches.Load()),
+		Progress:    m.progress.Load(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -95,7 +95,7 @@ func (t *topology) response(clusterID uint64) *pdpb.GetMembersResponse {
 func (t *topology) describe(m *member) *pdpb.Member {
 	d := &pdpb.Member{
 		Name:          m.name,
-		MemberId:      uint64(m.index) + 1,
+		MemberId:      m.id(),
 		PeerUrls:      []string{m.url},
 		ClientUrls:    []string{m.url},
 		BinaryVersion: "v0.0.0-tsotest",
