@@ -32,9 +32,9 @@ const (
 	// toldAtOnce is how many of them may be without an answer.
 	toldAtOnce = 24
 
-	// A member that does not serve for long is asked less often: toldShare of the time since it
-	// was named is added at most.
-	toldShare = 0.05
+	// fadeShare is the pause between questions to a member that has been named, as a share of
+	// the time for which it has not served: that is how much longer callers wait at most.
+	fadeShare = 0.04
 
 	// listPause is the pause between lists of members where a watch tells who leads: they say
 	// what it may have missed.
@@ -96,8 +96,8 @@ func (r *search) followOffice() {
 	if r.lane.forwards() && o.State == office.Named && o.Holder != r.office.Holder {
 		r.lane.listed.Store(0)
 	}
-	if o.State != office.Refuted || r.office.State != office.Refuted {
-		r.refuted = rescuePause
+	if o.State == office.Refuted && r.office.State != office.Refuted {
+		r.refuted = time.Now()
 	}
 	r.office = o
 }
@@ -120,10 +120,8 @@ func (r *search) pause() time.Duration {
 	switch {
 	case r.quiet():
 		return jittered(listPause)
-	case r.office.State == office.Refuted && r.lane.env.reachable(r.target):
-		pause := r.refuted
-		r.refuted = min(2*pause, listPause)
-		return jittered(pause)
+	case r.office.State == office.Refuted && r.lane.env.reachable(r.office.Holder):
+		return jittered(fading(rescuePause, r.refuted))
 	default:
 		return r.lane.roundPause()
 	}
@@ -140,7 +138,7 @@ func (r *search) nextQuestion(first bool) time.Duration {
 		if since.IsZero() {
 			since = r.start
 		}
-		return jittered(max(toldPause, time.Duration(toldShare*float64(time.Since(since)))))
+		return jittered(fading(toldPause, since))
 	case r.since == 0 && (r.office.State == office.Nobody || r.office.State == office.Refuted):
 		return forever
 	default:
@@ -148,20 +146,28 @@ func (r *search) nextQuestion(first bool) time.Duration {
 	}
 }
 
-// triesOfOffice returns ways to the lane's member where watches say who leads: nobody else is asked.
+// fading returns how long to wait between questions that have been in vain for some time.
+func fading(least time.Duration, since time.Time) time.Duration {
+	return max(least, time.Duration(fadeShare*float64(time.Since(since))))
+}
+
+// triesOfOffice returns ways to the lane's member where watches say who leads: nobody else is asked
+// but who has been named, by lists or by them.
 func (l *lane) triesOfOffice(o outlook) []try {
 	if o.quiet {
 		return nil
 	}
-	return slices.Concat(l.triesOfTarget(o), l.triesAround(o))
+	tries := slices.Concat(l.triesOfTarget(o), l.triesAround(o))
+	if holder := o.office.Holder; o.office.State == office.Refuted && holder != l.env.target(l.dc) {
+		tries = append(tries, l.tryTold(holder))
+	}
+	return tries
 }
 
-// askTold asks the member that a watch has named.
-func (r *search) askTold() {
-	holder := r.office.Holder
-	if r.lane.env.reachable(holder) {
-		r.begin(try{route: direct(holder), likely: true, asleep: true, told: true})
-	} else {
-		r.begin(try{route: direct(holder), fresh: true, instead: true})
+// tryTold asks a member that a watch has named.
+func (l *lane) tryTold(holder string) try {
+	if l.env.reachable(holder) {
+		return try{route: direct(holder), likely: true, asleep: true, told: true}
 	}
+	return try{route: direct(holder), fresh: true, instead: true}
 }

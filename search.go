@@ -52,11 +52,10 @@ type search struct {
 	near   context.Context
 	leave  context.CancelFunc
 
-	// office is what watches say, start when the search began, and refuted how long the next
-	// round lasts while who is named says that he does not serve.
-	office  member.Office
-	start   time.Time
-	refuted time.Duration
+	// office is what watches say, start when the search began, and refuted when who is named
+	// has been found not to serve.
+	office         member.Office
+	start, refuted time.Time
 	// served is who has answered, "" while the search is on.
 	served string
 }
@@ -185,7 +184,7 @@ func (r *search) look(round int) outlook {
 		vain:     r.vain > 0,
 		silent:   r.silent,
 		dialed:   r.dialed,
-		office:   r.office.State,
+		office:   r.office,
 		quiet:    r.quiet(),
 	}
 }
@@ -314,7 +313,7 @@ func (r *search) await(pause time.Duration) {
 func (r *search) askExpected() {
 	l := r.lane
 	if r.told() {
-		r.askTold()
+		r.begin(l.tryTold(r.office.Holder))
 		return
 	}
 	if m := r.expected(); m != "" && m != r.suspicion.doubts() && l.env.reachable(m) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tsoring/tso/internal/office"
 	"github.com/tsoring/tso/internal/pderr"
+	"github.com/tsoring/tso/member"
 )
 
 // try is a route to be tried beside the stream that a lane has, or lacks.
@@ -90,7 +91,7 @@ type outlook struct {
 	// that has been asked on a connection of its own has not answered yet.
 	silent, dialed func(member string) bool
 	// office is what watches say, and quiet is set if there is nobody to ask by that.
-	office office.State
+	office member.Office
 	quiet  bool
 }
 
@@ -98,7 +99,7 @@ type outlook struct {
 // them only, so each round begins with another one, and none is spent on a connection that
 // is known to be down: grpc-go would fail it at once.
 func (l *lane) tries(o outlook) []try {
-	if o.office != office.Unwatched {
+	if o.office.State != office.Unwatched {
 		return l.triesOfOffice(o)
 	}
 	all := slices.Concat(l.triesOfTarget(o), l.triesAround(o), l.triesOfOthers(o))

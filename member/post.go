@@ -46,8 +46,9 @@ const (
 	minShunned = time.Second
 	maxShunned = time.Minute
 
-	// aliveInterval is how often a watch is asked whether it is alive when there is no trouble.
-	aliveInterval = time.Minute
+	// How often a watch is asked whether it is alive, when there is no trouble and when there is.
+	aliveInterval   = time.Minute
+	troubleInterval = doubtAfter * 2
 )
 
 var (
@@ -278,10 +279,13 @@ func (p *post) guard(stream *etcdwatch.Stream, ended <-chan error) error {
 			if linger.Stop(); !needed {
 				linger.Reset(reliefLinger)
 			}
+			interval, _ := p.pace()
+			alive.Reset(jitter(interval))
 		case <-alive.C:
 			heard = p.ask(stream)
-			doubt.Reset(p.m.cfg.Timeout)
-			alive.Reset(jitter(aliveInterval))
+			interval, patience := p.pace()
+			doubt.Reset(patience)
+			alive.Reset(jitter(interval))
 		case <-doubt.C:
 			if p.hasHeard() == heard {
 				return errSilentWatch
@@ -290,6 +294,16 @@ func (p *post) guard(stream *etcdwatch.Stream, ended <-chan error) error {
 			return errRelieved
 		}
 	}
+}
+
+// pace returns how often to ask a watch whether it is alive, and how long it may take to answer.
+func (p *post) pace() (interval, patience time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.trouble%2 == 1 {
+		return troubleInterval, doubtAfter
+	}
+	return aliveInterval, p.m.cfg.Timeout
 }
 
 func stoppedTimer() *time.Timer {

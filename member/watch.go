@@ -106,6 +106,7 @@ func (m *Members) Calm(serves string) {
 			m.watches.office.Serves(serves)
 		}
 	})
+	m.watches.first.wake()
 	m.watches.second.wake()
 }
 

@@ -48,7 +48,8 @@ func TestOpen_EachObtainsTimestamps(t *testing.T) {
 			first := get(t, c)
 			require.Less(t, first, get(t, c))
 			require.Equal(t, Stats{RPCs: 2, Timestamps: 2}, c.Stats().Sub(before))
-			require.EqualValues(t, server.Stats().Requests, c.Stats().RPCs)
+			// More where a busy machine made it late: then another stream has been tried beside that.
+			require.GreaterOrEqual(t, server.Stats().Requests, uint64(c.Stats().RPCs))
 			require.Equal(t, server.URL(0), c.Leader())
 			if async, ok := c.(Async); ok {
 				physical, _, err := async.GetTSAsync(t.Context()).Wait()
