@@ -5,6 +5,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/pingcap/kvproto/pkg/pdpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/tsoring/tso/tsotest"
 )
 
@@ -25,9 +29,11 @@ type simProfile struct {
 }
 
 var simProfiles = []simProfile{
-	{name: "everything", kinds: simJoin(simCluster, simPaths, simAnswers, simDiscovery, simDCs, simOptions)},
-	{name: "everything", kinds: simJoin(simCluster, simPaths, simAnswers, simDiscovery, simDCs, simOptions)},
+	{name: "everything", kinds: simJoin(simCluster, simPaths, simAnswers, simDiscovery, simDCs, simOptions, simWatches)},
+	{name: "everything", kinds: simJoin(simCluster, simPaths, simAnswers, simDiscovery, simDCs, simOptions, simWatches)},
 	{name: "cluster", kinds: simCluster},
+	{name: "watches", kinds: simJoin(simWatches, simCluster)},
+	{name: "watches", kinds: simJoin(simWatches, simMoves)},
 	{name: "paths", kinds: simPaths},
 	{name: "paths and proxy", kinds: simJoin(simPaths, simCluster, simOptions)},
 	{name: "answers", kinds: simAnswers},
@@ -156,6 +162,69 @@ func onMember(begin, end func(*tsotest.Server, int) error) func(*simWorld, *rand
 			return fmt.Sprint(i), w.do(begin(w.server, i))
 		}
 		return fmt.Sprint(i), w.then(begin(w.server, i), func() { _ = end(w.server, i) })
+	}
+}
+
+// errUnwatched is what a member says that lets nobody watch it.
+var errUnwatched = status.Error(codes.Unimplemented, "unknown service etcdserverpb.KV")
+
+// simWatches are what is wrong with watches. Some of it has no way back: the next watch is better.
+var simWatches = []simKind{
+	{"hold watches", onMember(
+		func(s *tsotest.Server, i int) error { return s.HoldWatches(i) },
+		func(s *tsotest.Server, i int) error { return s.ReleaseWatches(i) })},
+	{"cut a member's watches off", onMember(
+		func(s *tsotest.Server, i int) error { return s.SetWatchBehind(true, i) },
+		func(s *tsotest.Server, i int) error { return s.SetWatchBehind(false, i) })},
+	{"late watches", func(w *simWorld, r *rand.Rand) (string, func()) {
+		i, d := w.member(r), simUpTo(r, time.Millisecond, 5*time.Second)
+		_ = w.server.SetWatchDelay(d, i)
+		return fmt.Sprintf("%v at %d", d, i), func() { _ = w.server.SetWatchDelay(0, i) }
+	}},
+	{"refuse watches", func(w *simWorld, r *rand.Rand) (string, func()) {
+		if w.plan.unwatched {
+			return "they are anyway", nil
+		}
+		i, err := w.member(r), pick(r, errUnwatched, status.Error(codes.Internal, "no watches today"))
+		_ = w.server.RefuseWatches(err, i)
+		return fmt.Sprintf("at %d with %v", i, err), func() { _ = w.server.RefuseWatches(nil, i) }
+	}},
+	{"end watches", onMember(func(s *tsotest.Server, i int) error { return s.EndWatches(i) }, nil)},
+	{"compact", func(w *simWorld, _ *rand.Rand) (string, func()) { return "", w.do(w.server.CompactWatches()) }},
+	{"lying watches", func(w *simWorld, r *rand.Rand) (string, func()) {
+		lie, of := w.lie(r), w.member(r)
+		w.server.ScriptWatch(func(member int, a *tsotest.WatchAnswer) error {
+			if member != of {
+				return nil
+			}
+			return lie(a)
+		})
+		return fmt.Sprint("at ", of), func() { w.server.ScriptWatch(nil) }
+	}},
+}
+
+// lie returns what makes a watch lie: about who leads, that nobody does, by what cannot be read, or
+// by the loss of what it says.
+func (w *simWorld) lie(r *rand.Rand) func(*tsotest.WatchAnswer) error {
+	member := &pdpb.Member{Name: "pd", MemberId: 1 + r.Uint64N(9), ClientUrls: []string{w.server.URL(w.member(r))}}
+	value, err := member.Marshal()
+	if err != nil || r.IntN(4) == 0 {
+		value = []byte{0xff}
+	}
+	how := r.IntN(4)
+	return func(a *tsotest.WatchAnswer) error {
+		for i := range a.Events {
+			e := &a.Events[i]
+			switch how {
+			case 0:
+				e.Deleted, e.Value = true, nil
+			case 1:
+				a.Drop = !a.Range
+			default:
+				e.Deleted, e.Value = false, value
+			}
+		}
+		return nil
 	}
 }
 

@@ -26,6 +26,7 @@ type simPlan struct {
 
 	forwarding bool
 	proxy      bool // from the beginning
+	unwatched  bool // no member lets itself be watched
 	// grid: all callers call at whole multiples of this, so that they meet; 0 for none.
 	grid time.Duration
 
@@ -84,6 +85,7 @@ func newSimPlan(seed uint64) *simPlan {
 	if r.IntN(6) == 0 {
 		p.ended = time.Duration(r.Int64N(int64(p.healed)))
 	}
+	p.unwatched = r.IntN(3) == 0
 	p.planFaults(r)
 	return p
 }

@@ -50,13 +50,16 @@ const simForever = time.Duration(1 << 62)
 
 func newSimWorld(t *testing.T, p *simPlan) (w *simWorld, end context.CancelFunc) {
 	w = &simWorld{t: t, plan: p, began: time.Now(), odds: make(map[string][]*simSpan), recorder: history.NewTickRecorder()}
-	server, err := tsotest.Start(tsotest.WithBufconn(), tsotest.WithMembers(p.members), tsotest.WithDCs(p.dcs...),
+	server, err := tsotest.Start(tsotest.WithBufconn(), tsotest.WithMembers(p.members), tsotest.WithDCs(p.dcs...), tsotest.WithWatch(),
 		tsotest.WithClock(func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.server = server
 	_ = server.SetLatency(p.latency)
+	if p.unwatched {
+		_ = server.RefuseWatches(errUnwatched)
+	}
 	w.life, end = context.WithCancel(context.Background())
 	for range p.clients {
 		c, err := w.newClient(w.life)
