@@ -34,7 +34,7 @@ func registerEtcd(g *grpc.Server, v *etcdService) {
 
 // handleRange is what protoc-gen-go-grpc would have generated.
 func (v *etcdService) handleRange(
-	_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor,
+	_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor, //nolint:revive // gRPC's order
 ) (any, error) {
 	var request rawMessage
 	if err := decode(&request); err != nil {

@@ -56,7 +56,7 @@ type rangeRequest struct {
 }
 
 func decodeRange(b []byte) (r rangeRequest, err error) {
-	err = eachField(b, func(num protowire.Number, v uint64, data []byte) error {
+	err = eachField(b, func(num int32, v uint64, data []byte) error {
 		switch num {
 		case fieldKey:
 			r.key = string(data)
@@ -82,7 +82,7 @@ type watchRequest struct {
 }
 
 func decodeWatch(b []byte) (r watchRequest, err error) {
-	err = eachField(b, func(num protowire.Number, _ uint64, data []byte) error {
+	err = eachField(b, func(num int32, _ uint64, data []byte) error {
 		switch num {
 		case fieldCreate:
 			r.create = true
@@ -96,7 +96,7 @@ func decodeWatch(b []byte) (r watchRequest, err error) {
 }
 
 func (r *watchRequest) decodeCreate(b []byte) error {
-	return eachField(b, func(num protowire.Number, v uint64, data []byte) error {
+	return eachField(b, func(num int32, v uint64, data []byte) error {
 		switch num {
 		case fieldKey:
 			r.key = string(data)
@@ -110,7 +110,7 @@ func (r *watchRequest) decodeCreate(b []byte) error {
 }
 
 // eachField calls do with each field of a message, its number or its bytes.
-func eachField(b []byte, do func(num protowire.Number, v uint64, data []byte) error) error {
+func eachField(b []byte, do func(num int32, v uint64, data []byte) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -130,7 +130,7 @@ func eachField(b []byte, do func(num protowire.Number, v uint64, data []byte) er
 		if n < 0 {
 			return errEncoding(n)
 		}
-		if err := do(num, v, data); err != nil {
+		if err := do(int32(num), v, data); err != nil {
 			return err
 		}
 		b = b[n:]

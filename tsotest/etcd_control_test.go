@@ -84,7 +84,8 @@ func TestWatch_Behind(t *testing.T) {
 		require.Greater(t, theirs.Revision, w.now.Revision)
 		require.Greater(t, theirs.Term, w.now.Term)
 
-		require.NoError(t, s.SetWatchBehind(true, 1)) // still as of the first time
+		require.NoError(t, s.SetWatchBehind(true, 1)) // again
+		require.Equal(t, w.now.Header, w.asked().Header)
 		require.NoError(t, s.SetWatchBehind(false, 1))
 		w.tells("", "pd-2")
 		again.tells("", "pd-2")
@@ -92,18 +93,22 @@ func TestWatch_Behind(t *testing.T) {
 	})
 }
 
-// A stop and a start do not bring a member up to date that is cut off.
+// A stop and a start do not bring a member up to date that is cut off, before or in between.
 func TestWatch_BehindAcrossAStart(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Server) {
 		require.NoError(t, s.SetWatchBehind(true, 1))
+		require.NoError(t, s.StopMember(2))
 		s.DropLeader()
+		require.NoError(t, s.SetWatchBehind(true, 2))
 		require.NoError(t, s.StopMember(1))
-		require.NoError(t, s.StartMember(1))
-		w := watchAt(t, s, 1)
-		require.Equal(t, "pd-0", nameOf(t, w.now.Events[0]))
-		w.silent(time.Hour)
-		require.NoError(t, s.SetWatchBehind(false))
-		w.tells("")
+		for i := 1; i < 3; i++ {
+			require.NoError(t, s.StartMember(i))
+			w := watchAt(t, s, i)
+			require.Equal(t, "pd-0", nameOf(t, w.now.Events[0]))
+			w.silent(time.Hour)
+			require.NoError(t, s.SetWatchBehind(false, i))
+			w.tells("")
+		}
 	})
 }
 
@@ -119,6 +124,7 @@ func TestWatch_Late(t *testing.T) {
 		w.silent(time.Second)
 		require.NoError(t, s.MoveLeader(2))
 		require.NoError(t, w.Progress()) // no answer: there is something to be told
+		w.silent(time.Second)
 		caughtUp := watchFrom(t, connect(t, s, 1), w.now)
 		require.True(t, caughtUp.next().Begun)
 		w.tells("")
@@ -126,14 +132,14 @@ func TestWatch_Late(t *testing.T) {
 		w.tells("pd-2")
 		require.Equal(t, late+time.Second, time.Since(start))
 		require.Len(t, caughtUp.next().Events, 2)
-		require.Equal(t, late+time.Second, time.Since(start))
+		require.Equal(t, late+2*time.Second, time.Since(start))
 		require.Equal(t, w.now.Revision+2, w.asked().Revision)
 
 		s.DropLeader()
 		w.silent(time.Second)
 		require.NoError(t, s.SetWatchDelay(0))
 		w.tells("")
-		require.Equal(t, late+2*time.Second, time.Since(start))
+		require.Equal(t, late+3*time.Second, time.Since(start))
 	})
 }
 
@@ -156,6 +162,13 @@ func TestWatch_Latency(t *testing.T) {
 		require.Equal(t, 3*latency+latency/3, time.Since(start))
 		w.tells("pd-1")
 		require.Equal(t, 3*latency+2*latency/3, time.Since(start))
+
+		s.DropLeader()
+		w.silent(latency / 2)
+		require.NoError(t, s.HoldWatches()) // what is on its way has not left
+		w.silent(time.Hour)
+		require.NoError(t, s.ReleaseWatches())
+		w.tells("")
 	})
 }
 
@@ -233,9 +246,9 @@ func TestWatch_ScriptsOfSingleAnswers(t *testing.T) {
 		w = watchAt(t, s, 1)
 		s.ScriptWatch(func(int, *WatchAnswer) error { return ErrNotStarted() })
 		s.DropLeader()
-		require.Equal(t, ErrNotStarted().Error(), w.ends().Error())
+		require.EqualError(t, w.ends(), ErrNotStarted().Error())
 		_, err := etcdwatch.Range(t.Context(), connect(t, s, 1), []string{"a"})
-		require.Equal(t, ErrNotStarted().Error(), err.Error())
+		require.EqualError(t, err, ErrNotStarted().Error())
 	})
 }
 
@@ -259,6 +272,15 @@ func TestWatch_Compacted(t *testing.T) {
 		kept := watchFrom(t, conn, fine)
 		require.True(t, kept.next().Begun)
 		kept.tells("pd-2")
+
+		require.NoError(t, s.HoldWatches(1))
+		asked := watchFrom(t, conn, fine) // before the compaction, and begun after it
+		asked.silent(time.Second)
+		s.DropLeader()
+		require.NoError(t, s.CompactWatches())
+		require.NoError(t, s.ReleaseWatches(1))
+		require.Equal(t, compacted+1, asked.next().Revision)
+		require.Equal(t, &etcdwatch.CanceledError{CompactRevision: compacted + 1}, asked.ends())
 	})
 }
 
@@ -291,7 +313,8 @@ func TestWatch_CompactedStreamGoesOn(t *testing.T) {
 		require.Empty(t, canceled.Reason)
 		require.True(t, second.Created)
 		s.DropLeader()
-		require.EqualValues(t, 1, receive().Events[0].Type)
+		gone := etcdwatch.KV{Key: []byte(leaderKey(s.ClusterID())), ModRevision: first.Header.Revision + 1}
+		require.Equal(t, []etcdwatch.RawEvent{{Type: typeDelete, KV: gone}}, receive().Events)
 		require.NoError(t, stream.CloseSend())
 		require.ErrorContains(t, stream.RecvMsg(new(rawMessage)), "EOF")
 	})
@@ -324,10 +347,10 @@ func TestWatch_RangeOfRevisions(t *testing.T) {
 			require.Equal(t, want, got, revision)
 		}
 		_, err := ask(now.Revision + 3)
-		require.Equal(t, errFutureRevision.Error(), err.Error())
+		require.EqualError(t, err, errFutureRevision.Error())
 		require.NoError(t, s.CompactWatches())
 		_, err = ask(now.Revision + 1)
-		require.Equal(t, errCompacted.Error(), err.Error())
+		require.EqualError(t, err, errCompacted.Error())
 	})
 }
 
@@ -350,14 +373,49 @@ func TestWatch_Refused(t *testing.T) {
 		require.NoError(t, s.RefuseWatches(refused, 1))
 		conn := connect(t, s, 1)
 		_, err := etcdwatch.Range(t.Context(), conn, []string{"a"})
-		require.Equal(t, refused.Error(), err.Error())
-		require.Equal(t, refused.Error(), watchFrom(t, conn, w.now).ends().Error())
+		require.EqualError(t, err, refused.Error())
+		require.EqualError(t, watchFrom(t, conn, w.now).ends(), refused.Error())
 		watchAt(t, s, 2)
 		s.DropLeader()
 		w.tells("") // goes on
 		require.NoError(t, s.RefuseWatches(nil))
 		watchAt(t, s, 1)
 	})
+}
+
+// Close waits for nobody who waits.
+func TestWatch_Close(t *testing.T) {
+	for name, fault := range map[string]func(*Server) error{
+		"nothing": func(*Server) error { return nil },
+		"hold":    func(s *Server) error { return s.Hold() },
+		"watches": func(s *Server) error { return s.HoldWatches() },
+		"late":    func(s *Server) error { return s.SetWatchDelay(time.Hour) },
+		"slow":    func(s *Server) error { return s.SetLatency(time.Hour) },
+		"cut":     func(s *Server) error { return s.CutPath(1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *Server) {
+				w := watchAt(t, s, 1)
+				require.NoError(t, fault(s))
+				s.DropLeader()
+				require.NoError(t, w.Progress())
+				conn := connect(t, s, 1)
+				ranged := make(chan error, 1)
+				go func() {
+					_, err := etcdwatch.Range(context.Background(), conn, []string{leaderKey(s.ClusterID())})
+					ranged <- err
+				}()
+				start := time.Now()
+				time.Sleep(time.Second)
+				s.Close()
+				require.Equal(t, time.Second, time.Since(start))
+				for range w.updates { // to its end
+				}
+				require.Equal(t, codes.Unavailable, status.Code(w.err))
+				<-ranged
+			})
+		})
+	}
 }
 
 func TestWatch_NoSuchMember(t *testing.T) {
