@@ -247,7 +247,10 @@ func TestUpstreamServesForAReasonThatIsSaidOnce(t *testing.T) {
 
 func requireSaid(t *testing.T, logs *observer.ObservedLogs, why string) {
 	t.Helper()
-	said := logs.FilterMessage("timestamps come from PD's own client").TakeAll()
+	const message = "timestamps come from PD's own client"
+	// It is said a moment after it is so.
+	require.Eventually(t, func() bool { return logs.FilterMessage(message).Len() > 0 }, 10*time.Second, time.Millisecond)
+	said := logs.FilterMessage(message).TakeAll()
 	require.Len(t, said, 1)
 	require.Contains(t, said[0].ContextMap()["why"], why)
 }
