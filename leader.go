@@ -32,6 +32,10 @@ const (
 	// toldAtOnce is how many of them may be without an answer.
 	toldAtOnce = 24
 
+	// toldStale is how long all questions to it may be without an answer before a new
+	// connection is tried: PD sleeps for 200 ms over those that come too early.
+	toldStale = 225 * time.Millisecond
+
 	// fadeShare is the pause between questions to a member that has been named, as a share of
 	// the time for which it has not served: that is how much longer callers wait at most.
 	fadeShare = 0.04
@@ -162,6 +166,16 @@ func (l *lane) triesOfOffice(o outlook) []try {
 		tries = append(tries, l.tryTold(holder))
 	}
 	return tries
+}
+
+// askTold asks the member that a watch has named, and on a new connection where the one that there
+// is may be dead.
+func (r *search) askTold() {
+	holder := r.office.Holder
+	r.begin(r.lane.tryTold(holder))
+	if holder == r.suspicion.doubts() || r.stale(holder, toldStale) {
+		r.begin(try{route: direct(holder), fresh: true, instead: true})
+	}
 }
 
 // tryTold asks a member that a watch has named.

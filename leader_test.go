@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tsoring/tso/internal/office"
+	"github.com/tsoring/tso/member"
 	"github.com/tsoring/tso/tsotest"
 )
 
@@ -199,5 +200,39 @@ func TestLeader_ManyAreNamed(t *testing.T) {
 		stop()
 		require.Less(t, questions(s, c), int64(10*40))
 		require.Less(t, int64(s.Stats().Streams), int64(10*40))
+	})
+}
+
+// toldOffice is what watches say that have told of a leader.
+type toldOffice struct {
+	noWatch
+	told member.Office
+}
+
+func (w toldOffice) Office() member.Office { return w.told }
+
+// The connection to who is named may be dead, which a question that PD sleeps over looks like.
+func TestLeader_BehindADeadConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := election(time.Hour)
+		refuses := e.open
+		e.open = func(ctx context.Context, dc string, r route) (tsoStream, error) {
+			if r.via == "pd-2" {
+				return e.stream(ctx, newFakeStream(r.via))
+			}
+			return refuses(ctx, dc, r)
+		}
+		e.probe = func(r route) tsoStream {
+			if r.via == "pd-2" {
+				return newEchoStream(r.via, &e.oracle)
+			}
+			return nil
+		}
+		e.watch = toldOffice{told: member.Office{State: office.Named, Holder: "pd-2", Told: time.Now()}}
+		began := time.Now()
+		_, _, err := pushNew(t, startLane(t, e), context.Background()).Wait()
+		require.NoError(t, err)
+		require.Greater(t, time.Since(began), 200*time.Millisecond)
+		require.Less(t, time.Since(began), 300*time.Millisecond)
 	})
 }

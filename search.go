@@ -205,16 +205,16 @@ func (r *search) follow(round int) {
 // a new one is tried beside that.
 const staleAhead = 25 * time.Millisecond
 
-// stale reports whether the connection that there is to a member brings no answers, and no new
-// one has been tried of late.
-func (r *search) stale(member string) bool {
+// stale reports whether the connection that there is to a member brings no answers for some time,
+// and no new one has been tried of late.
+func (r *search) stale(member string, ahead time.Duration) bool {
 	dialed := r.hanging[try{route: direct(member), fresh: true}]
 	if dialed.last != 0 && r.lane.env.now()-dialed.last < int64(hangingPause) {
 		return false
 	}
 	for _, asleep := range []bool{false, true} {
 		asked := r.hanging[try{route: direct(member), asleep: asleep}]
-		if asked.tries > 0 && r.lane.env.now()-asked.since > int64(staleAhead) {
+		if asked.tries > 0 && r.lane.env.now()-asked.since > int64(ahead) {
 			return true
 		}
 	}
@@ -313,14 +313,14 @@ func (r *search) await(pause time.Duration) {
 func (r *search) askExpected() {
 	l := r.lane
 	if r.told() {
-		r.begin(l.tryTold(r.office.Holder))
+		r.askTold()
 		return
 	}
 	if m := r.expected(); m != "" && m != r.suspicion.doubts() && l.env.reachable(m) {
 		r.begin(tryCandidate(m))
 	}
 	target := l.env.target(l.dc)
-	if r.stale(target) {
+	if r.stale(target, staleAhead) {
 		r.begin(try{route: direct(target), fresh: true, instead: true})
 	}
 	if r.dialed(target) && l.env.reachable(target) {
