@@ -70,12 +70,20 @@ func TestFault_PathRefused(t *testing.T) {
 	requireRidden(t, faults.PathRefused(pathCutFor, faults.Options{}))
 }
 
+func TestFault_PathDropped(t *testing.T) {
+	requireRidden(t, faults.PathDropped(pathCutFor, faults.Options{}))
+}
+
 func TestFault_PathHeldWithForwarding(t *testing.T) {
 	requireRidden(t, faults.PathHeld(pathCutFor, forwarding))
 }
 
 func TestFault_PathRefusedWithForwarding(t *testing.T) {
 	requireRidden(t, faults.PathRefused(pathCutFor, forwarding))
+}
+
+func TestFault_PathDroppedWithForwarding(t *testing.T) {
+	requireRidden(t, faults.PathDropped(pathCutFor, forwarding))
 }
 
 func TestFault_LeaderTransferredWithFollowerProxy(t *testing.T) {

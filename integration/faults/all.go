@@ -9,7 +9,7 @@ func All() []Row {
 	keepalive := Options{Keepalive: true}
 	both := Options{Forwarding: true, Keepalive: true}
 	proxy := Options{FollowerProxy: true}
-	const path, processes = 10 * time.Second, 10 * time.Second
+	const path, dropping, processes = 10 * time.Second, 3 * time.Second, 10 * time.Second
 	return []Row{
 		NoFault(path),
 		NoFault(path).With("follower proxy", proxy),
@@ -29,6 +29,8 @@ func All() []Row {
 		ConnectionDead().With("keepalive 10/3 s", keepalive),
 		PathRefused(path, Options{}),
 		PathRefused(path, forwarding).With("forwarding", forwarding),
+		PathDropped(dropping, Options{}),
+		PathDropped(dropping, forwarding).With("forwarding", forwarding),
 		EverythingReset(),
 		LeaderTransferred().With("follower proxy", proxy),
 		LeaderKilled().With("follower proxy", proxy),

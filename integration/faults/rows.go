@@ -16,6 +16,7 @@ const (
 	targetAround   = 400 * time.Millisecond
 	targetReplaced = 300 * time.Millisecond
 	targetReset    = 10 * time.Millisecond
+	targetHeard    = 150 * time.Millisecond
 )
 
 // watchedFor is how long a fault without an end is looked at before anybody is
@@ -150,6 +151,42 @@ func PathRefused(d time.Duration, o Options) Row {
 			return s.heal(ctx, d, o)
 		},
 	}
+}
+
+// PathDropped has the way to the leader drop packets for a while, those of new connections too:
+// nothing tells clients when it is back. Members that pass requests on have the connections that
+// they need for that, as they cannot make them then.
+func PathDropped(d time.Duration, o Options) Row {
+	row := Row{
+		Name: fmt.Sprintf("path to the leader drops packets %v", d), Times: 3, Options: o, Target: aroundOr(o, targetAround, targetHeard),
+		hit: func(ctx context.Context, s *stage) error {
+			s.leader.Path.Drop()
+			return s.heal(ctx, d, o)
+		},
+	}
+	if o.Forwarding {
+		row.before = relayOnce
+	}
+	return row
+}
+
+// relayOnce has each member pass a request on to the leader.
+func relayOnce(ctx context.Context, s *stage) error {
+	leader, err := s.cluster.WaitLeader(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range s.cluster.Members() {
+		if m == leader {
+			continue
+		}
+		end, err := m.Relay(ctx, leader)
+		if err != nil {
+			return err
+		}
+		end()
+	}
+	return nil
 }
 
 // aroundOr returns what may be added where there is a way around, or not.

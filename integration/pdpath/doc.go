@@ -17,6 +17,7 @@
 // What cannot be imitated without the rights of root: a connection of a client is
 // accepted by the kernel wherever one of a member is. Where connecting would hang, it gets
 // no answer; where it would be refused, it is reset at once, as by a balancer with nobody
-// behind it. [Path.Shut] has it refused indeed, and members' new ones too. And what a black
-// hole keeps is acknowledged, so that TCP_USER_TIMEOUT does not help.
+// behind it. [Path.Shut] has it refused indeed, and [Path.Drop] unanswered, and members' new
+// ones too. And what a black hole keeps is acknowledged, so that TCP_USER_TIMEOUT does not
+// help.
 package pdpath

@@ -19,7 +19,28 @@ func (p *Path) Shut() {
 	p.Reset()
 }
 
-// Heal ends Hold, Refuse and Shut. What has been kept goes on its way. What Silence has
+// Drop has the path drop packets until Heal, those of new connections too, members' included:
+// to connect brings no answer. What is sent on the connections that clients have is sent again
+// as TCP does, after 0.2 s and then after twice as long each time, and so goes on its way
+// some time after Heal. It returns when that is so.
+func (p *Path) Drop() {
+	p.mu.Lock()
+	if p.state == dropped || p.links == nil {
+		p.mu.Unlock()
+		return
+	}
+	p.become(dropped)
+	p.dropping = make(chan struct{})
+	dropping, changed := p.dropping, p.changed
+	p.interrupt()
+	p.mu.Unlock()
+	select {
+	case <-dropping:
+	case <-changed:
+	}
+}
+
+// Heal ends Hold, Drop, Refuse and Shut. What has been kept goes on its way. What Silence has
 // taken stays dead.
 func (p *Path) Heal() { p.enter(open) }
 
@@ -59,12 +80,13 @@ func (p *Path) become(s state) {
 	p.changed = make(chan struct{})
 }
 
-// blocked returns what a client's bytes have to wait for, or nil.
-func (p *Path) blocked() <-chan struct{} {
+// blocked returns what a client's bytes have to wait for, or nil, and whether they are lost
+// meanwhile.
+func (p *Path) blocked() (changed <-chan struct{}, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == held {
-		return p.changed
+	if p.state == held || p.state == dropped {
+		return p.changed, p.state == dropped
 	}
-	return nil
+	return nil, false
 }

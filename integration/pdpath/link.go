@@ -123,26 +123,60 @@ func (l *link) write(to net.Conn, chunks <-chan chunk) {
 // pass waits until something that is due then may go; false once the link is
 // closed.
 func (l *link) pass(due time.Time) bool {
-	if d := time.Until(due); d > 0 && !due.IsZero() {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-l.life.Done():
-			return false
-		}
+	if !due.IsZero() && !l.waitUntil(due) {
+		return false
 	}
 	if !l.client {
 		return true
 	}
-	for blocked := l.path.blocked(); blocked != nil; blocked = l.path.blocked() {
+	var lost time.Time // when this was sent and lost; zero for never
+	for {
+		changed, loses := l.path.blocked()
+		if changed == nil {
+			if lost.IsZero() {
+				return true
+			}
+			if !l.waitUntil(sentAgain(lost, time.Now())) {
+				return false
+			}
+			lost = time.Time{}
+			continue
+		}
+		if loses && lost.IsZero() {
+			lost = time.Now()
+		}
 		select {
-		case <-blocked:
+		case <-changed:
 		case <-l.life.Done():
 			return false
 		}
 	}
-	return true
+}
+
+// firstAgain is after how long TCP sends again what is not acknowledged, where round trips
+// are short.
+const firstAgain = 200 * time.Millisecond
+
+// sentAgain returns when TCP next sends what it has first sent at a time: after twice as long
+// each time.
+func sentAgain(first, now time.Time) time.Time {
+	pause := firstAgain
+	for first = first.Add(pause); first.Before(now); first = first.Add(pause) {
+		pause *= 2
+	}
+	return first
+}
+
+// waitUntil returns false if the link closes before that time.
+func (l *link) waitUntil(due time.Time) bool {
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.life.Done():
+		return false
+	}
 }
 
 // close ends the link, both ways.

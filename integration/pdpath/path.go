@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,9 @@ type Path struct {
 	state    state              // guarded by mu
 	changed  chan struct{}      // guarded by mu; closed and replaced when state changes
 	links    map[*link]struct{} // guarded by mu; nil once closed
+	dropping chan struct{}      // guarded by mu; closed once what Drop has asked for is so
+
+	fillers map[string]bool // of the accepting goroutine: addresses of its own connections, see drop.go
 }
 
 // state is what happens to clients' connections.
@@ -32,6 +36,7 @@ type state int
 const (
 	open    state = iota // bytes pass
 	held                 // nothing passes, nothing is lost
+	dropped              // nothing passes, nobody is connected, and what is lost is sent again
 	refused              // no connection lives
 	shut                 // no connection lives, and nobody listens
 )
@@ -48,6 +53,7 @@ func New(target string) (*Path, error) {
 		listener: listener,
 		changed:  make(chan struct{}),
 		links:    make(map[*link]struct{}),
+		fillers:  make(map[string]bool),
 	}
 	p.running.Go(func() { p.accept(listener) })
 	return p, nil
@@ -107,7 +113,12 @@ func (p *Path) accept(listener *net.TCPListener) {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			listener = p.relisten()
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			p.starve(listener)
 		case err != nil: // that connection is gone, as its maker will see
+		case p.fillers[near.RemoteAddr().String()]:
+			delete(p.fillers, near.RemoteAddr().String())
+			_ = near.Close() // it has only taken up room
 		default:
 			p.running.Go(func() { p.serve(near) })
 		}
@@ -123,6 +134,9 @@ func (p *Path) relisten() *net.TCPListener {
 		var err error
 		if !away && !closed {
 			p.listener, err = listen(p.address)
+			if err == nil && p.state == dropped {
+				p.interrupt()
+			}
 		}
 		listener := p.listener
 		p.mu.Unlock()

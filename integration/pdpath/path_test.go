@@ -247,7 +247,7 @@ func TestPath_FaultsAreForThisProcessOnly(t *testing.T) {
 
 func TestPath_CloseWhateverHappens(t *testing.T) {
 	for name, fault := range map[string]func(*Path){
-		"open": func(*Path) {}, "held": (*Path).Hold, "refused": (*Path).Refuse, "shut": (*Path).Shut, "silenced": (*Path).Silence,
+		"open": func(*Path) {}, "held": (*Path).Hold, "dropped": (*Path).Drop, "refused": (*Path).Refuse, "shut": (*Path).Shut, "silenced": (*Path).Silence,
 	} {
 		p := startPath(t)
 		client := dialClient(t, p)
