@@ -12,7 +12,8 @@ import (
 // will choose, as for dc-locations; all lanes together have 480 and 80; and who PD is about
 // to elect is asked 100 times at once, then 50 times a second, and 5 times after 15 s of
 // that. Where a host refuses to be connected to, which no member hears of, it is asked again
-// 25 times a second, and 5 times after a minute of that.
+// 25 times a second, and 5 times after a minute of that; where it does not answer, 10 times a
+// second, and twice after 25 s of that, as what lies between may remember each for minutes.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
@@ -28,6 +29,8 @@ type pacer struct {
 	search  allowance // for the search of a lane for another stream
 	knocks  allowance // for connects that have been refused
 	knocked allowance // for these in the long run
+	repeats allowance // for connects beside those that are not answered
+	silence allowance // for these in the long run
 }
 
 var (
@@ -42,6 +45,9 @@ var (
 	searchRate = rate{burst: 10, interval: 2 * time.Second}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
 	knocksRate = rate{burst: 1000, interval: 200 * time.Millisecond}
+	repeatRate = rate{burst: 1, interval: 100 * time.Millisecond}
+
+	silenceRate = rate{burst: 200, interval: 500 * time.Millisecond}
 
 	// spareRate is firstRate for who leaves half of what is at once to others.
 	spareRate = rate{burst: firstRate.burst / 2, interval: firstRate.interval}
@@ -146,6 +152,18 @@ func (p *pacer) reserveKnock(now int64) (wait time.Duration) {
 	wait, _ = p.knocks.take(now, knockRate, forever)
 	late, _ := p.knocked.take(now, knocksRate, forever)
 	return max(wait, late, knockRate.interval) + rand.N(knockRate.interval/4)
+}
+
+// reserveRepeat takes a turn to connect once more to who has not answered, if there is one
+// now. It returns after how long to ask again.
+func (p *pacer) reserveRepeat(now int64) (again time.Duration, ok bool) {
+	if again, ok = p.repeats.take(now, repeatRate, 0); ok {
+		again, ok = p.silence.take(now, silenceRate, 0)
+	}
+	if ok {
+		again = repeatRate.interval
+	}
+	return again + rand.N(repeatRate.interval/4), ok
 }
 
 // share is what one lane may use of what all have, and has used.

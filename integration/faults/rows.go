@@ -154,14 +154,20 @@ func PathRefused(d time.Duration, o Options) Row {
 }
 
 // PathDropped has the way to the leader drop packets for a while, those of new connections too:
-// nothing tells clients when it is back. Members that pass requests on have the connections that
-// they need for that, as they cannot make them then.
+// nothing tells clients when it is back. It lasts longer each time, as kernels repeat connects
+// each second, and it should not always end in step with that. Members that pass requests on
+// have the connections that they need for that, as they cannot make them then.
 func PathDropped(d time.Duration, o Options) Row {
+	const times = 4
+	longer := time.Duration(0)
 	row := Row{
-		Name: fmt.Sprintf("path to the leader drops packets %v", d), Times: 3, Options: o, Target: aroundOr(o, targetAround, targetHeard),
+		Name:  fmt.Sprintf("path to the leader drops packets %v", d),
+		Times: times, Options: o, Target: aroundOr(o, targetAround, targetHeard),
 		hit: func(ctx context.Context, s *stage) error {
 			s.leader.Path.Drop()
-			return s.heal(ctx, d, o)
+			lasts := d + longer
+			longer += time.Second / times
+			return s.heal(ctx, lasts, o)
 		},
 	}
 	if o.Forwarding {
