@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // process is one run of a server, from its start until it has been reaped.
@@ -63,4 +64,24 @@ func (p *process) running() bool {
 	default:
 		return true
 	}
+}
+
+// processorTime returns the processor time of the process, which may have ended.
+func (p *process) processorTime() (time.Duration, error) {
+	if !p.running() {
+		return p.exited(), nil
+	}
+	spent, err := ProcessorTime(p.cmd.Process.Pid)
+	if err != nil && !p.running() {
+		return p.exited(), nil // it has ended meanwhile
+	}
+	return spent, err
+}
+
+// exited returns the processor time of a process that has been reaped, 0 if it has not.
+func (p *process) exited() time.Duration {
+	if p.running() || p.cmd.ProcessState == nil {
+		return 0
+	}
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,4 +29,15 @@ func (p *process) awaitStop() error {
 			return fmt.Errorf("pdcluster: wait for the stop: %w", err)
 		}
 	}
+}
+
+// ProcessorTime returns how much of the processors all threads of a process that runs have
+// had, in user and in kernel mode.
+func ProcessorTime(pid int) (time.Duration, error) {
+	const schedClock = 2 // CPUCLOCK_SCHED of Linux, which clock_getcpuclockid(3) composes with
+	var spent unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|schedClock), &spent); err != nil {
+		return 0, fmt.Errorf("pdcluster: processor time of process %d: %w", pid, err)
+	}
+	return time.Duration(spent.Nano()), nil
 }

@@ -121,3 +121,32 @@ func alive(pid int) bool {
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return err == nil && !strings.HasPrefix(rest, "Z")
 }
+
+// What a server has spent counts on when its process is killed, and when another runs.
+func TestServer_ProcessorTime(t *testing.T) {
+	s := &Server{dir: t.TempDir(), cluster: &Cluster{binary: "/bin/sh"}, args: []string{"-c", "while :; do :; done"}}
+	t.Cleanup(func() { _ = s.close() })
+	const enough = 50 * time.Millisecond
+	var before time.Duration
+	for range 2 {
+		require.NoError(t, s.Launch())
+		begun, err := s.ProcessorTime()
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, begun, before)
+		require.NoError(t, poll(t.Context(), func(context.Context) error {
+			spent, err := s.ProcessorTime()
+			if err == nil && spent < before+enough {
+				err = fmt.Errorf("only %v after %v", spent, before)
+			}
+			return err
+		}))
+		running, err := s.ProcessorTime()
+		require.NoError(t, err)
+		require.NoError(t, s.Kill())
+		dead, err := s.ProcessorTime()
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, dead, running-10*time.Millisecond, "the kernel counts the dead's in ticks")
+		require.GreaterOrEqual(t, dead, before+enough/2)
+		before = dead
+	}
+}

@@ -28,10 +28,11 @@ type Server struct {
 	dir     string
 
 	mu      sync.Mutex
-	command []string // guarded by mu; before args
-	args    []string // guarded by mu
-	proc    *process // guarded by mu; the latest run, nil before the first
-	closed  bool     // guarded by mu; no more runs
+	command []string      // guarded by mu; before args
+	args    []string      // guarded by mu
+	proc    *process      // guarded by mu; the latest run, nil before the first
+	closed  bool          // guarded by mu; no more runs
+	spent   time.Duration // guarded by mu; the processor time of the runs before proc
 }
 
 // Launch starts the process if it is not running, and returns at once: with too
@@ -50,8 +51,23 @@ func (s *Server) Launch() error {
 	if err != nil {
 		return err
 	}
+	if s.proc != nil {
+		s.spent += s.proc.exited()
+	}
 	s.proc = p
 	return nil
+}
+
+// ProcessorTime returns the processor time of all runs so far, that of a run that has
+// ended included.
+func (s *Server) ProcessorTime() (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0, nil
+	}
+	latest, err := s.proc.processorTime()
+	return s.spent + latest, err
 }
 
 // setCommand decides on what the next runs' command lines begin with.
