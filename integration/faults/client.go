@@ -33,6 +33,8 @@ type Options struct {
 	FollowerProxy bool // EnableTSOFollowerProxy
 	Keepalive     bool // the caller gives gRPC's keepalive, 10 s and 3 s
 	LocalTSO      bool // the cluster has it, and calls go to each dc-location
+
+	counter *counter // counts what is sent, if there is one
 }
 
 // client is a client under load.
@@ -52,14 +54,17 @@ func open(name string, urls []string, o Options, log *zap.Logger) (client, error
 	return nil, fmt.Errorf("faults: no client is called %q", name)
 }
 
-// dialOptions are what a careful caller has given so far.
-func (o Options) dialOptions() []grpc.DialOption {
-	if !o.Keepalive {
-		return nil
+// dialOptions are what a careful caller has given so far, and what counts.
+func (o Options) dialOptions() (opts []grpc.DialOption) {
+	if o.Keepalive {
+		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: 10 * time.Second, Timeout: 3 * time.Second,
+		}))
 	}
-	return []grpc.DialOption{grpc.WithKeepaliveParams(keepalive.ClientParameters{
-		Time: 10 * time.Second, Timeout: 3 * time.Second,
-	})}
+	if o.counter != nil {
+		opts = append(opts, grpc.WithStatsHandler(o.counter))
+	}
+	return opts
 }
 
 type ours struct{ client tso.Client }

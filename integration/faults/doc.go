@@ -8,4 +8,8 @@
 //
 // Clients run side by side, in the same process and on the same cluster: they see
 // the same fault.
+//
+// A [Crowd] is a fault that many clients suffer. [RunCrowd] measures what it costs PD and
+// them, in processes of their own and for one kind of client at a time: what PD spends is
+// that kind's doing then.
 package faults

@@ -19,11 +19,14 @@ const (
 	Default
 	// Local has Local TSO.
 	Local
+	// Direct is Fast without paths: what they cost would count, and a process that has been
+	// killed would not refuse connections.
+	Direct
 )
 
 // Config returns how to start a cluster of this kind.
 func (k Kind) Config() pdcluster.Config {
-	return pdcluster.Config{Members: 3, Fast: k != Default, LocalTSO: k == Local, Paths: true}
+	return pdcluster.Config{Members: 3, Fast: k != Default, LocalTSO: k == Local, Paths: k != Direct}
 }
 
 // Row is one fault.

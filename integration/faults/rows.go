@@ -239,7 +239,7 @@ func (r Row) On(k Kind) Row {
 	case Local:
 		r.Name = "Local TSO: " + r.Name
 		r.Options.LocalTSO = true
-	case Fast:
+	case Fast, Direct:
 	}
 	return r
 }

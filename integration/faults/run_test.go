@@ -3,6 +3,8 @@ package faults
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +15,15 @@ import (
 	"github.com/tsoring/tso/integration/pdcluster"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	switch isGroup, err := PlayGroup(); {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	case !isGroup:
+		goleak.VerifyTestMain(m)
+	}
+}
 
 var errPlanted = errors.New("planted")
 

@@ -3,6 +3,7 @@
 //
 //	go run ./cmd/tso-faults                      # all, some eight minutes
 //	go run ./cmd/tso-faults --only frozen        # the faults whose name contains it
+//	go run ./cmd/tso-faults --only '200 clients' # the faults for many clients at once
 //
 // See package faults for what is measured.
 package main
@@ -10,12 +11,19 @@ package main
 import (
 	"context"
 	"io"
+	"os"
 
 	"github.com/tsoring/tso/integration/cli"
+	"github.com/tsoring/tso/integration/faults"
 )
 
 func main() {
-	cli.Main(run)
+	switch isGroup, err := faults.PlayGroup(); {
+	case err != nil:
+		os.Exit(cli.Fail("tso-faults", err, os.Stderr))
+	case !isGroup:
+		cli.Main(run)
+	}
 }
 
 // run is the command, without the process around it.
@@ -24,7 +32,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if code, refused := cli.Refuse("tso-faults", err, usage(), stdout, stderr); refused {
 		return code
 	}
-	if err := runRows(ctx, cfg, stdout, stderr); err != nil {
+	if err := runAll(ctx, cfg, stdout, stderr); err != nil {
 		return cli.Fail("tso-faults", err, stderr)
 	}
 	return cli.OK

@@ -31,6 +31,11 @@ func TestRun_ListsWhatItWouldDo(t *testing.T) {
 		require.Contains(t, all, line)
 		require.True(t, strings.Contains(line, "frozen") || strings.Contains(line, "SIGTERM"), line)
 	}
+	code, many, _ := runIt(t, "--list", "--only", "200 clients")
+	require.Equal(t, cli.OK, code)
+	require.Contains(t, many, "200 clients: no quorum for 10s\n")
+	require.Contains(t, all, many)
+	require.NotContains(t, many, "frozen")
 }
 
 func TestRun_SaysWhatToChange(t *testing.T) {
@@ -56,8 +61,12 @@ func TestReport_IsKept(t *testing.T) {
 			{Client: faults.Ours, Adds: 21 * time.Millisecond, Recovered: true, Longest: 2 * time.Second},
 		},
 	}}
+	crowds := []*faults.CrowdOutcome{
+		{Crowd: faults.CrowdResigned(200, 4), Client: faults.Upstream, PD: 2100 * time.Millisecond, All: 14 * time.Second},
+		{Crowd: faults.CrowdResigned(200, 4), Client: faults.Ours, Unserved: 3},
+	}
 	dir := filepath.Join(t.TempDir(), "results")
-	r := newReport(time.Now(), config{only: []string{"kill"}}, results)
+	r := newReport(time.Now(), config{only: []string{"kill"}}, results, crowds)
 	require.NoError(t, r.save(dir))
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -66,10 +75,14 @@ func TestReport_IsKept(t *testing.T) {
 	require.NoError(t, err)
 	for _, want := range []string{
 		row.Name, "2.0 s", "300 ms", "17", "6.0 s", "21 ms", "≤ 50ms", "go1.", "commit ", "make faults ONLY='kill'", "processors",
+		legend, crowdLegend, "200 clients: leader resigns", "2.10 s", "14.0 s", "3 never",
 	} {
 		require.Contains(t, string(kept), want)
 	}
 	require.Contains(t, r.text(), row.Name)
+	require.Contains(t, r.text(), crowds[0].Crowd.Name)
+	require.NotContains(t, newReport(time.Now(), config{}, results, nil).markdown(), crowdLegend)
+	require.NotContains(t, newReport(time.Now(), config{}, nil, crowds).markdown(), legend)
 
 	t.Chdir(t.TempDir())
 	require.NoError(t, r.save(""), "nobody has asked for a file")

@@ -14,32 +14,53 @@ import (
 	"github.com/tsoring/tso/integration/pdcluster"
 )
 
-// runRows runs the rows, and prints each when it is there, and the table at the end.
-func runRows(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
-	rows := cfg.rows()
+// runAll runs the rows, then the crowds, and prints each when it is there, and the tables at
+// the end.
+func runAll(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 	if cfg.list {
-		for _, row := range rows {
-			fmt.Fprintln(stdout, row.Name)
-		}
+		list(stdout, cfg)
 		return nil
 	}
-	log, err := cli.Logger(cfg.log)
+	began := time.Now()
+	results, failed, err := runRows(ctx, cfg, stderr)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	crowds, more, err := runCrowds(ctx, cfg, stderr)
+	if err != nil {
+		return err
+	}
+	report := newReport(began, cfg, results, crowds)
+	fmt.Fprint(stdout, report.text())
+	return errors.Join(append(append(failed, more...), report.save(cfg.results))...)
+}
+
+func list(w io.Writer, cfg config) {
+	for _, row := range cfg.rows() {
+		fmt.Fprintln(w, row.Name)
+	}
+	for _, crowd := range cfg.crowds() {
+		fmt.Fprintln(w, crowd.Name)
+	}
+}
+
+// runRows runs the rows. Those that could not be run are in failed; err ends everything.
+func runRows(ctx context.Context, cfg config, stderr io.Writer) (results []*faults.Result, failed []error, err error) {
+	log, err := cli.Logger(cfg.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows := cfg.rows()
 	h := &hospital{clusters: make(map[faults.Kind]*pdcluster.Cluster)}
 	defer h.close(stderr)
 	if err := h.prepare(ctx, rows); err != nil {
-		return err
+		return nil, nil, err
 	}
-	var results []*faults.Result
-	var failed []error
 	for i, row := range rows {
 		fmt.Fprintf(stderr, "%2d of %d: %s\n", i+1, len(rows), row.Name)
 		r, err := h.treat(ctx, row, cfg, log)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, nil, ctx.Err()
 		}
 		if err != nil {
 			failed = append(failed, err)
@@ -49,9 +70,7 @@ func runRows(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 		results = append(results, r)
 		tell(stderr, r)
 	}
-	report := newReport(began, cfg, results)
-	fmt.Fprint(stdout, report.text())
-	return errors.Join(append(failed, report.save(cfg.results))...)
+	return results, failed, nil
 }
 
 // tell writes more of a result than the table has room for.
