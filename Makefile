@@ -200,7 +200,7 @@ bench-parts: ## Benchmark the ring and the wheel beside what the standard librar
 	go test -run '^$$' -bench . ./ring ./internal/wheel
 
 .PHONY: faults
-faults: ## Break real PD clusters, with PD's own client beside ours: ONLY='frozen,200 clients', and RESULTS=integration/results keeps the tables
+faults: ## Break real PD clusters, with PD's own client beside ours: ONLY='frozen,clients,watches', and RESULTS=integration/results keeps the tables
 	cd integration && go run ./cmd/tso-faults --only '$(ONLY)' $(if $(RESULTS),--results '$(abspath $(RESULTS))')
 
 .PHONY: faults-txn

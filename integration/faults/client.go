@@ -50,6 +50,10 @@ func open(name string, urls []string, o Options, log *zap.Logger) (client, error
 		return openOurs(urls, o, log)
 	case Upstream:
 		return openUpstream(urls, o)
+	case Watching:
+		return openWatching(urls, o)
+	case Nobody:
+		return nobody{}, nil
 	}
 	return nil, fmt.Errorf("faults: no client is called %q", name)
 }

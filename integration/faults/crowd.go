@@ -24,6 +24,8 @@ type Crowd struct {
 	// Times is how often it happens in a run; 0 stands for once.
 	Times int
 
+	// kinds, if there are any, are the clients that it is for, which are not called.
+	kinds []string
 	// rest says that nothing happens, so that nobody has to be served again.
 	rest bool
 	// hit makes the fault happen. It calls begin when members that can serve begin to, if
@@ -34,7 +36,12 @@ type Crowd struct {
 // Crowds returns all faults for many, as `make faults` runs them.
 func Crowds() []Crowd {
 	const count, groups, outage = 200, 4, 10 * time.Second
-	return []Crowd{CrowdAtRest(count, groups, outage), CrowdWithoutQuorum(count, groups, outage), CrowdResigned(count, groups)}
+	return []Crowd{
+		CrowdAtRest(count, groups, outage),
+		CrowdWithoutQuorum(count, groups, outage),
+		CrowdResigned(count, groups),
+		CrowdWatching(5*count, groups, outage),
+	}
 }
 
 // CrowdAtRest lets nothing happen for a while, for comparison.
@@ -81,6 +88,15 @@ func crowd(count, groups int, name string, hit func(context.Context, *stage, fun
 	return Crowd{Name: fmt.Sprintf("%d clients: %s", count, name), Count: count, Groups: groups, hit: hit}
 }
 
+// Clients returns which kinds of clients a crowd is for, of the given ones if it is for those
+// that are called.
+func (c Crowd) Clients(of []string) []string {
+	if len(c.kinds) > 0 {
+		return c.kinds
+	}
+	return of
+}
+
 // RunCrowd runs a fault for many, with one kind of client.
 func RunCrowd(ctx context.Context, c Crowd, client string) (*CrowdOutcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
@@ -109,5 +125,7 @@ func (c Crowd) run(ctx context.Context, client string) (o *CrowdOutcome, err err
 	if err != nil {
 		return nil, err
 	}
-	return newCrowdOutcome(client, c, hits, machine), nil
+	o = newCrowdOutcome(client, c, hits, machine)
+	o.Opening, o.OpeningRPCs = t.opening, perClient(t.opened.RPCs, c.Count)
+	return o, nil
 }

@@ -13,6 +13,12 @@ type CrowdOutcome struct {
 	Crowd  Crowd
 	Client string
 
+	// Opening is the processor time of all PD processes while the clients opened, and
+	// OpeningRPCs are those that a client sent for it, by method.
+	Opening     time.Duration
+	OpeningRPCs map[string]float64
+	// Memory is what PD's processes had at the end, in bytes.
+	Memory int64
 	// PD and Clients are the processor time of all processes of each, from the fault until all
 	// clients were served again.
 	PD, Clients time.Duration
@@ -72,19 +78,29 @@ func (o *CrowdOutcome) add(h *crowdHit, times int) {
 	if !o.Crowd.rest {
 		until = o.recovery(h)
 	}
+	o.Memory = h.after[len(h.after)-1].memory
 	share := time.Duration(times)
 	o.PD += (until.pd - h.from.pd) / share
 	o.Clients += (until.clients - h.from.clients) / share
 	o.PDBefore += (h.begin.pd - h.from.pd) / share
 	o.ClientsBefore += (h.begin.clients - h.from.clients) / share
-	each := float64(times * o.Crowd.Count)
-	for method, n := range h.counts.RPCs {
-		o.RPCs[method] += float64(n) / each
+	each := times * o.Crowd.Count
+	for method, n := range perClient(h.counts.RPCs, each) {
+		o.RPCs[method] += n
 	}
-	for method, n := range h.counts.Requests {
-		o.Requests[method] += float64(n) / each
+	for method, n := range perClient(h.counts.Requests, each) {
+		o.Requests[method] += n
 	}
-	o.Connects += float64(h.counts.Connects) / each
+	o.Connects += float64(h.counts.Connects) / float64(each)
+}
+
+// perClient returns what there is for one of so many.
+func perClient(counts map[string]int64, count int) map[string]float64 {
+	each := make(map[string]float64, len(counts))
+	for method, n := range counts {
+		each[method] = float64(n) / float64(count)
+	}
+	return each
 }
 
 // recovery notes when the clients were served again, if that was the worst time, and returns

@@ -21,7 +21,7 @@ func CrowdTable(outcomes []*CrowdOutcome) table.Writer {
 	t := table.NewWriter()
 	t.SetStyle(style())
 	t.AppendHeader(table.Row{
-		"fault", "clients", "PD's CPU", "clients' CPU", "lists", "streams", "requests", "etcd's", "other RPCs", "connects",
+		"fault", "clients", "PD's CPU", "PD's memory", "clients' CPU", "lists", "streams", "requests", "etcd's", "other RPCs", "connects",
 		"first served", "half", "all", "errors", "violations", "machine",
 	})
 	for _, o := range outcomes {
@@ -32,7 +32,7 @@ func CrowdTable(outcomes []*CrowdOutcome) table.Writer {
 
 func (o *CrowdOutcome) cells() table.Row {
 	row := table.Row{
-		o.Crowd.Name, o.Client, processorTime(o.PDBefore, o.PD), processorTime(o.ClientsBefore, o.Clients),
+		o.Crowd.Name, o.Client, processorTime(o.PDBefore, o.PD), fmt.Sprintf("%d MB", o.Memory>>20), processorTime(o.ClientsBefore, o.Clients),
 		figure(o.RPCs[methodGetMembers]), figure(o.RPCs[methodTso]), figure(o.Requests[methodTso]),
 		figure(o.others(func(method string) bool { return strings.HasPrefix(method, serviceEtcd) })),
 		figure(o.others(func(method string) bool { return !strings.HasPrefix(method, serviceEtcd) })),

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -23,6 +22,8 @@ func TestRunCrowd(t *testing.T) {
 	require.LessOrEqual(t, o.Half, o.All)
 	require.Less(t, o.All, crowdPatience)
 
+	require.Positive(t, o.Opening)
+	require.Greater(t, o.Memory, int64(3<<20), "three processes")
 	require.Greater(t, o.PD, o.PDBefore)
 	require.Positive(t, o.PDBefore)
 	require.Greater(t, o.Clients, o.ClientsBefore)
@@ -35,17 +36,30 @@ func TestRunCrowd(t *testing.T) {
 	require.GreaterOrEqual(t, o.Connects, 1.0, "no connection to it does")
 }
 
-func TestRunCrowd_TellsOfAGroupThatFails(t *testing.T) {
-	_, err := RunCrowd(t.Context(), CrowdAtRest(2, 2, 0), "nobody")
-	require.ErrorContains(t, err, `asked for "opened"`)
-	require.ErrorContains(t, err, "exit status")
+// Watches that are told nothing cost memory, and those who hold them are not called.
+func TestRunCrowd_OfWatches(t *testing.T) {
+	o, err := RunCrowd(t.Context(), CrowdWatching(3, 2, 200*time.Millisecond), Watching)
+	require.NoError(t, err)
+	require.Zero(t, o.Calls)
+	require.Zero(t, o.Errors, o.Messages)
+	require.Positive(t, o.Opening)
+	require.InDelta(t, 1, o.OpeningRPCs["/etcdserverpb.Watch/Watch"], 1e-9)
+	require.Empty(t, o.RPCs, "all of them began before")
+	require.Zero(t, o.Connects)
+}
+
+func TestGroup_ThatFails(t *testing.T) {
+	p, err := startGroup(groupOrder{Client: "somebody", Count: 1, Pause: crowdPause})
+	require.NoError(t, err)
+	require.ErrorContains(t, p.ask(t.Context(), askOpened, &struct{}{}), `asked for "opened"`)
+	require.ErrorContains(t, p.close(), "exit status 1")
 }
 
 // seen is a fault of a crowd of three at 0, after which members start at 10 s. The first is
 // served at 12 s, and then nothing else happens until 20 s, but for what a test adds.
 func seen(calls ...groupCall) *crowdHit {
 	at := func(s int, pd, clients time.Duration) reading {
-		return reading{int64(s) * int64(time.Second), pd, clients}
+		return reading{int64(s) * int64(time.Second), pd, clients, int64(s) << 20}
 	}
 	h := &crowdHit{
 		from: at(0, time.Second, 10*time.Second), begin: at(10, 3*time.Second, 11*time.Second), to: int64(20 * time.Second),
@@ -133,7 +147,7 @@ func TestCrowdOutcome_OfSeveralTimes(t *testing.T) {
 	require.NotEmpty(t, o.Violations, "each time has the same timestamps")
 
 	cells := CrowdTable([]*CrowdOutcome{o}).Render()
-	for _, want := range []string{"3 clients: no quorum for 10s", "5.50 s (2.00 before)", "4.0 s"} {
+	for _, want := range []string{"3 clients: no quorum for 10s", "5.50 s (2.00 before)", "4.0 s", "19 MB"} {
 		require.Contains(t, cells, want)
 	}
 	require.InDelta(t, 2, o.others(func(method string) bool { return method == "/etcdserverpb.Watch/Watch" }), 1e-9)
@@ -150,13 +164,4 @@ func TestCrowdMissed(t *testing.T) {
 	}
 	require.Contains(t, CrowdMissed(outcomeOf(seen(failed(1, 0, 12))), late), "2 clients never served")
 	require.Contains(t, CrowdMissed(outcomeOf(seen(failed(1, 0, 12))), late), "1 errors")
-}
-
-// A group says what is wrong rather than nothing.
-func TestGroup_ThatCannotPlay(t *testing.T) {
-	order := groupOrder{Client: "nobody", Count: 1, Pause: time.Second}
-	require.Error(t, order.play(nil, nil))
-	isGroup, err := PlayGroup()
-	require.False(t, isGroup)
-	require.NoError(t, errors.Join(err))
 }

@@ -21,15 +21,24 @@ type crowdTrial struct {
 	crowd   Crowd
 	cluster *pdcluster.Cluster
 	groups  []*groupProcess
+	opening time.Duration // PD's processor time while the clients opened
+	opened  counts        // what they sent for it
 }
 
 // open starts the clients and waits until all of them are served.
 func (t *crowdTrial) open(ctx context.Context, client string) error {
-	left := t.crowd.Count
+	left, pause := t.crowd.Count, crowdPause
+	if len(t.crowd.kinds) > 0 {
+		pause = 0
+	}
+	before, err := t.spent()
+	if err != nil {
+		return err
+	}
 	for i := range t.crowd.Groups {
 		share := left / (t.crowd.Groups - i)
 		left -= share
-		p, err := startGroup(groupOrder{Client: client, URLs: t.cluster.ClientURLs(), Count: share, Pause: crowdPause})
+		p, err := startGroup(groupOrder{Client: client, URLs: t.cluster.ClientURLs(), Count: share, Pause: pause})
 		if err != nil {
 			return err
 		}
@@ -40,7 +49,15 @@ func (t *crowdTrial) open(ctx context.Context, client string) error {
 			return err
 		}
 	}
-	_, err := t.awaitCalm(ctx)
+	after, err := t.spent()
+	if err != nil {
+		return err
+	}
+	t.opening = after.pd - before.pd
+	if _, t.opened, err = t.report(ctx); err != nil {
+		return err
+	}
+	_, err = t.awaitCalm(ctx)
 	return err
 }
 
@@ -149,6 +166,7 @@ func (t *crowdTrial) report(ctx context.Context) (calls []groupCall, sent counts
 type reading struct {
 	at          int64
 	pd, clients time.Duration // processor time of all their processes
+	memory      int64         // of PD's, in bytes
 }
 
 func (t *crowdTrial) spent() (r reading, err error) {
@@ -158,7 +176,12 @@ func (t *crowdTrial) spent() (r reading, err error) {
 		if err != nil {
 			return r, err
 		}
+		memory, err := m.Memory()
+		if err != nil {
+			return r, err
+		}
 		r.pd += spent
+		r.memory += memory
 	}
 	for _, g := range t.groups {
 		spent, err := g.processorTime()

@@ -24,7 +24,7 @@ type groupOrder struct {
 	Client string // the kind
 	URLs   []string
 	Count  int
-	Pause  time.Duration // between two calls of a client
+	Pause  time.Duration // between two calls of a client; 0 if it is not called
 }
 
 // What a group is asked, a line each, and answers with a line of JSON.
@@ -35,7 +35,7 @@ const (
 )
 
 // servedSince says since when all clients of a group have been served: when the one that has
-// waited longest last was, 0 if it never was.
+// waited longest last was, 0 if it never was. Those that are not called miss nothing.
 type servedSince struct{ Since int64 }
 
 // groupReport is what a group has done since the report before.
@@ -125,6 +125,9 @@ func (g *group) open() error {
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
+	if g.order.Pause == 0 {
+		return nil
+	}
 	for i, c := range g.members {
 		delay := g.order.Pause * time.Duration(i) / time.Duration(len(g.members))
 		g.running.Go(func() { c.call(g, delay) })
@@ -158,6 +161,9 @@ func now() int64 { return time.Now().UnixNano() }
 
 func (g *group) served() servedSince {
 	s := servedSince{math.MaxInt64}
+	if g.order.Pause == 0 {
+		return s
+	}
 	for _, c := range g.members {
 		s.Since = min(s.Since, c.last.Load())
 	}

@@ -3,6 +3,7 @@ package pdcluster
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
@@ -40,4 +41,18 @@ func ProcessorTime(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("pdcluster: processor time of process %d: %w", pid, err)
 	}
 	return time.Duration(spent.Nano()), nil
+}
+
+// residentMemory returns what a process that runs has in memory, in bytes.
+func residentMemory(pid int) (int64, error) {
+	path := fmt.Sprintf("/proc/%d/statm", pid)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("pdcluster: %w", err)
+	}
+	var size, resident int64 // in pages
+	if _, err := fmt.Sscan(string(content), &size, &resident); err != nil {
+		return 0, fmt.Errorf("pdcluster: %s: %w", path, err)
+	}
+	return resident * int64(os.Getpagesize()), nil
 }

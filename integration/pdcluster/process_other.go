@@ -22,3 +22,7 @@ func (p *process) awaitStop() error { return nil }
 func ProcessorTime(int) (time.Duration, error) {
 	return 0, fmt.Errorf("pdcluster: processor time of another process: %w", errors.ErrUnsupported)
 }
+
+func residentMemory(int) (int64, error) {
+	return 0, fmt.Errorf("pdcluster: memory of another process: %w", errors.ErrUnsupported)
+}

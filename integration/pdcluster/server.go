@@ -133,6 +133,15 @@ func (s *Server) Freeze() error {
 // Thaw lets a frozen process go on.
 func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
 
+// Memory returns how much memory the process has, in bytes; 0 if it is not running.
+func (s *Server) Memory() (int64, error) {
+	p := s.process()
+	if p == nil || !p.running() {
+		return 0, nil
+	}
+	return residentMemory(p.cmd.Process.Pid)
+}
+
 func (s *Server) process() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()

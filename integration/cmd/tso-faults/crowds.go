@@ -18,7 +18,7 @@ func runCrowds(ctx context.Context, cfg config, stderr io.Writer) (outcomes []*f
 	for i, crowd := range crowds {
 		fmt.Fprintf(stderr, "%2d of %d: %s\n", i+1, len(crowds), crowd.Name)
 		of := make(map[string]*faults.CrowdOutcome)
-		for _, client := range cfg.clients {
+		for _, client := range crowd.Clients(cfg.clients) {
 			o, err := faults.RunCrowd(ctx, crowd, client)
 			if ctx.Err() != nil {
 				return nil, nil, ctx.Err()
@@ -42,11 +42,15 @@ func runCrowds(ctx context.Context, cfg config, stderr io.Writer) (outcomes []*f
 
 // tellCrowd writes more of an outcome than the table has room for.
 func tellCrowd(w io.Writer, o *faults.CrowdOutcome) {
+	fmt.Fprintf(w, "    %s: PD's CPU %v while they opened\n", o.Client, o.Opening.Round(time.Millisecond))
 	fmt.Fprintf(w, "    %s: PD's CPU %v, clients' %v, served again after %v, %v, %v, %d calls, %d errors\n",
 		o.Client, o.PD.Round(time.Millisecond), o.Clients.Round(time.Millisecond), o.First.Round(time.Millisecond),
 		o.Half.Round(time.Millisecond), o.All.Round(time.Millisecond), o.Calls, o.Errors)
+	for _, method := range slices.Sorted(maps.Keys(o.OpeningRPCs)) {
+		fmt.Fprintf(w, "        %.3f × %s a client to open\n", o.OpeningRPCs[method], method)
+	}
 	for _, method := range slices.Sorted(maps.Keys(o.RPCs)) {
-		fmt.Fprintf(w, "        %.2f × %s a client, %.2f messages\n", o.RPCs[method], method, o.Requests[method])
+		fmt.Fprintf(w, "        %.3f × %s a client, %.2f messages\n", o.RPCs[method], method, o.Requests[method])
 	}
 	for text, n := range o.Messages {
 		fmt.Fprintf(w, "        %d × %s\n", n, text)

@@ -3,7 +3,7 @@
 //
 //	go run ./cmd/tso-faults                      # all, some eight minutes
 //	go run ./cmd/tso-faults --only frozen        # the faults whose name contains it
-//	go run ./cmd/tso-faults --only '200 clients' # the faults for many clients at once
+//	go run ./cmd/tso-faults --only clients,watches  # those for many clients at once
 //
 // See package faults for what is measured.
 package main

@@ -43,7 +43,7 @@ started again; they need some to start. Lists (GetMembers), TSO streams, request
 RPCs to PD's etcd, other RPCs and connections are a client's, as sent. Served is counted from
 when the members were started, or from the fault where they never were away: in it is what PD
 needs to elect a leader. A fault that happens several times counts on average, served by the
-worst time.
+worst time. Memory is that of all PD processes at the end.
 `
 
 func (r *report) header() string {
