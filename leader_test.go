@@ -89,8 +89,8 @@ func TestLeader_IsAskedAgainUntilItServes(t *testing.T) {
 			require.NoError(t, s.MoveLeader(1))
 			require.NoError(t, <-done)
 			late := time.Since(began) - serves
-			require.Less(t, late, max(2*toldPause, 3*rescuePause/2, time.Duration(2*fadeShare*float64(serves))))
-			require.Less(t, questions(s, c), int64(150))
+			require.Less(t, late, max(2*rescuePause, time.Duration(2*toldShare*min(float64(serves), float64(toldMost)/toldShare))))
+			require.Less(t, questions(s, c), int64(100))
 		})
 	}
 }

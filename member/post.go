@@ -181,78 +181,67 @@ func (p *post) watch(url string) error {
 	defer cancel()
 	opening := time.AfterFunc(p.m.cfg.Timeout, cancel)
 	defer opening.Stop()
-	stream, err := p.open(ctx, url, key)
+	// What the key holds, and what happens to it from then on.
+	conn, err := p.m.conns.get(url)
+	if err != nil {
+		return err
+	}
+	found, err := etcdwatch.Range(ctx, conn, []string{key})
+	if err != nil {
+		return err
+	}
+	stream, err := etcdwatch.Watch(ctx, conn, found)
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
 	ended := make(chan error, 1) // Room for it, so that the reader does not wait for us.
-	p.m.running.Go(func() { ended <- p.read(stream, url, opening) })
+	p.m.running.Go(func() { ended <- p.read(stream, url, found, opening) })
 	return p.guard(stream, ended)
 }
 
-// open asks what the key holds, and begins to watch it from there.
-func (p *post) open(ctx context.Context, url, key string) (*etcdwatch.Stream, error) {
-	conn, err := p.m.conns.get(url)
-	if err != nil {
-		return nil, err
-	}
-	now, err := etcdwatch.Range(ctx, conn, []string{key})
-	if err != nil {
-		return nil, err
-	}
-	stream, err := etcdwatch.Watch(ctx, conn, now)
-	if err != nil {
-		return nil, err
-	}
-	// Only now: what it holds is worth nothing without what happens to it.
-	if err := p.take(now.Header, now.Events, true); err != nil {
-		stream.Close()
-		return nil, err
-	}
-	return stream, nil
-}
-
-// read takes in what a watch tells until it ends.
-func (p *post) read(stream *etcdwatch.Stream, url string, opening *time.Timer) error {
+// read takes in what a watch tells until it ends. What has been found before counts from when the watch has begun: while there
+// is none at all nothing is known.
+func (p *post) read(stream *etcdwatch.Stream, url string, found etcdwatch.Snapshot, opening *time.Timer) error {
 	for {
 		u, err := stream.Next()
 		if err != nil {
 			return err
 		}
+		var before []etcdwatch.Event
 		if u.Begun {
 			opening.Stop()
-			p.begun(url)
+			before = found.Events
+			p.m.counters.watches.Add(1)
+			p.m.log.Debug("watching the PD leader", zap.String("at", url))
 		}
-		if err := p.take(u.Header, u.Events, false); err != nil {
+		if err := p.take(url, found.Revision, before, u); err != nil {
 			return err
 		}
 	}
 }
 
-func (p *post) begun(url string) {
-	p.m.counters.watches.Add(1)
-	p.m.log.Debug("watching the PD leader", zap.String("at", url))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.shunned, url)
-}
-
-// take takes in what a member has told, or with begins what it has found where a watch begins, which is no proof that the
-// watch is alive.
-func (p *post) take(h etcdwatch.Header, events []etcdwatch.Event, begins bool) (err error) {
+// take takes in what a member has told, and before that what it has found at a revision.
+func (p *post) take(url string, revision int64, found []etcdwatch.Event, u etcdwatch.Update) (err error) {
 	p.change(func() {
-		for _, e := range events {
-			revision := e.Revision
-			if e.Deleted && begins {
-				revision = h.Revision
+		for _, e := range found {
+			if e.Revision == 0 { // There is no such key.
+				e.Revision = revision
 			}
-			if err = p.takeEvent(e, revision, begins); err != nil {
+			if err = p.takeEvent(e, true); err != nil {
 				return
 			}
 		}
-		if h.Term >= p.term && !begins {
-			p.term = h.Term
+		for _, e := range u.Events {
+			if err = p.takeEvent(e, false); err != nil {
+				return
+			}
+		}
+		if u.Begun {
+			delete(p.shunned, url)
+		}
+		if u.Term >= p.term {
+			p.term = u.Term
 			p.prove()
 		}
 	})

@@ -165,16 +165,16 @@ func leaderKey(cluster uint64) string {
 }
 
 // takeEvent takes in a change of the leader's key or, with begins, what it holds where a watch begins. Under mu.
-func (w *watches) takeEvent(e etcdwatch.Event, revision int64, begins bool) error {
+func (w *watches) takeEvent(e etcdwatch.Event, begins bool) error {
 	var changed bool
 	if e.Deleted {
-		changed = w.office.Vacant(revision)
+		changed = w.office.Vacant(e.Revision)
 	} else {
 		url, err := holderURL(e.Value, w.m.secure)
 		if err != nil {
 			return err
 		}
-		changed = w.office.Told(url, revision)
+		changed = w.office.Told(url, e.Revision)
 	}
 	if !changed {
 		return nil

@@ -126,6 +126,25 @@ func TestWatch_MovesWhenItEnds(t *testing.T) {
 	}
 }
 
+// What the second watch has found counts also if the first one ends before the second has begun.
+func TestWatch_EndsAsAnotherBegins(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			s, m, _ := watchable(t, 3)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = s.StopMember(watched(s)[0])
+			}()
+			m.Trouble()
+			<-ended
+			time.Sleep(doubtAfter)
+			synctest.Wait()
+			requireOffice(t, m, office.Named, s.URL(0))
+		})
+	}
+}
+
 func TestWatch_NothingIsMadeOfSilence(t *testing.T) {
 	for name, silence := range map[string]func(*tsotest.Server, ...int) error{
 		"frozen": (*tsotest.Server).HoldWatches,
