@@ -91,6 +91,8 @@ type client struct {
 	load    yieldconn.Load
 	reads   yieldconn.Counts
 
+	unanswered unanswered
+
 	// global is the lane of the global scope, which always exists; lanes has
 	// those of all dc-locations in use, the global one included. The map is
 	// never modified but replaced, under lanesLock; closedLanes is the last.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -147,9 +146,9 @@ func (c *client) dial(url string, fresh bool) func(ctx context.Context, address 
 	return func(ctx context.Context, address string) (net.Conn, error) {
 		dial := func(ctx context.Context) (net.Conn, error) { return d.Dial(ctx, address) }
 		if !fresh || made.Load() {
-			return c.repeat(ctx, dial)
+			return c.repeat(ctx, url, dial)
 		}
-		conn, err := c.knock(ctx, func() (net.Conn, error) { return c.repeat(ctx, dial) })
+		conn, err := c.knock(ctx, func() (net.Conn, error) { return c.repeat(ctx, url, dial) })
 		made.Store(err == nil)
 		return conn, err
 	}
@@ -165,92 +164,6 @@ func (c *client) knock(ctx context.Context, dial func() (net.Conn, error)) (net.
 		}
 		sleep(ctx, c.pace.reserveKnock(c.now()))
 	}
-}
-
-const (
-	// answerDue is how long a connect may take before it is repeated: few members are further.
-	answerDue = 300 * time.Millisecond
-	// repeatLife is for how long a repeated connect may take. The first one stays, for who is
-	// that far away, or that slow to look up.
-	repeatLife = 500 * time.Millisecond
-)
-
-// dialed is what a connect has come to.
-type dialed struct {
-	conn net.Conn
-	err  error
-}
-
-// repeat connects, and while that is not answered and the client is in trouble it does so anew
-// beside it. Where a path drops packets a kernel repeats what begins a connection after a
-// second, and then after twice as long each time, so it is late to find that the path is back.
-// The first connect to be answered ends the others.
-func (c *client) repeat(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
-	first, others, over := make(chan dialed), make(chan dialed), make(chan struct{})
-	ctx, cancel := context.WithCancel(ctx)
-	var dials sync.WaitGroup
-	defer dials.Wait()
-	defer close(over)
-	defer cancel()
-	dials.Go(func() { handOver(ctx, dial, first, over) })
-	again := time.NewTimer(answerDue)
-	defer again.Stop()
-	for {
-		select {
-		case d := <-first:
-			return d.conn, d.err
-		case d := <-others: // a refusal, too, shows that packets arrive
-			if d.err == nil || errors.Is(d.err, syscall.ECONNREFUSED) {
-				return d.conn, d.err
-			}
-		case <-again.C:
-			wait, ok := c.reserveRepeat()
-			if ok {
-				dials.Go(func() {
-					ctx, cancel := context.WithTimeout(ctx, repeatLife)
-					defer cancel()
-					handOver(ctx, dial, others, over)
-				})
-			}
-			again.Reset(wait)
-		}
-	}
-}
-
-// handOver connects and tells what has come of it, unless that is over.
-func handOver(ctx context.Context, dial func(context.Context) (net.Conn, error), ended chan<- dialed, over <-chan struct{}) {
-	conn, err := dial(ctx)
-	select {
-	case ended <- dialed{conn, err}:
-	case <-over:
-		if err == nil {
-			_ = conn.Close() // it has just been made
-		}
-	}
-}
-
-// reserveRepeat takes a turn to repeat a connect, if the client is in trouble, and returns after
-// how long to ask again.
-func (c *client) reserveRepeat() (again time.Duration, ok bool) {
-	if !c.inTrouble() {
-		return hangingPause, false
-	}
-	return c.pace.reserveRepeat(c.now())
-}
-
-// inTrouble reports whether somebody may be waiting for a connection: a lane has no stream, or
-// one that is suspected.
-func (c *client) inTrouble() bool {
-	lanes := c.lanes.Load()
-	if lanes == nil {
-		return true // still finding the cluster
-	}
-	for _, l := range *lanes {
-		if l.current.Load() == nil || l.suspicion.Load() != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // now is the clock of the client's lanes and paces.

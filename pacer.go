@@ -13,7 +13,7 @@ import (
 // to elect is asked 100 times at once, then 50 times a second, and 5 times after 15 s of
 // that. Where a host refuses to be connected to, which no member hears of, it is asked again
 // 25 times a second, and 5 times after a minute of that; where it does not answer, 10 times a
-// second, and twice after 25 s of that, as what lies between may remember each for minutes.
+// second, and twice after 25 s of that, as gateways remember each for minutes.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a
@@ -154,16 +154,16 @@ func (p *pacer) reserveKnock(now int64) (wait time.Duration) {
 	return max(wait, late, knockRate.interval) + rand.N(knockRate.interval/4)
 }
 
-// reserveRepeat takes a turn to connect once more to who has not answered, if there is one
-// now. It returns after how long to ask again.
-func (p *pacer) reserveRepeat(now int64) (again time.Duration, ok bool) {
-	if again, ok = p.repeats.take(now, repeatRate, 0); ok {
-		again, ok = p.silence.take(now, silenceRate, 0)
-	}
+// reserveRepeat takes a turn to connect once more to who has not answered, and returns how long
+// to wait for it, or false and after how long to ask again.
+func (p *pacer) reserveRepeat(now int64) (wait time.Duration, ok bool) {
+	wait, ok = p.repeats.take(now, repeatRate, maxTryWait)
 	if ok {
-		again = repeatRate.interval
+		var late time.Duration
+		late, ok = p.silence.take(now, silenceRate, 2*silenceRate.interval)
+		wait = max(wait, late)
 	}
-	return again + rand.N(repeatRate.interval/4), ok
+	return max(wait, repeatRate.interval) + rand.N(repeatRate.interval/4), ok
 }
 
 // share is what one lane may use of what all have, and has used.
