@@ -168,24 +168,26 @@ func TestRefusalEndsTheConnectsThatNobodyHasAnswered(t *testing.T) {
 
 // Eight of nine connects are to a member that is gone for good.
 func TestConnectToOneMemberIsRepeatedHoweverManyAreToAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newKnocker()
-		gone, host := &dropping{until: time.Now().Add(time.Hour)}, &dropping{until: time.Now().Add(2500 * time.Millisecond)}
-		ctx, cancel := context.WithCancel(t.Context())
-		var tries sync.WaitGroup
-		defer tries.Wait()
-		defer cancel()
-		for range 8 {
-			tries.Go(func() {
-				_, err := c.repeat(ctx, "pd-1", gone.dial)
-				require.ErrorIs(t, err, context.Canceled)
-			})
-		}
-		conn, err := c.repeat(ctx, "pd-2", host.dial)
-		require.NoError(t, err)
-		require.NoError(t, conn.Close())
-		require.Less(t, time.Since(host.until), 3*repeatRate.interval)
-	})
+	for _, drops := range []time.Duration{1200, 1350, 1550, 1700, 1850, 2050, 2250, 2450} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newKnocker()
+			gone, host := &dropping{until: time.Now().Add(time.Hour)}, &dropping{until: time.Now().Add(drops * time.Millisecond)}
+			ctx, cancel := context.WithCancel(t.Context())
+			var tries sync.WaitGroup
+			defer tries.Wait()
+			defer cancel()
+			for range 8 {
+				tries.Go(func() {
+					_, err := c.repeat(ctx, "pd-1", gone.dial)
+					require.ErrorIs(t, err, context.Canceled)
+				})
+			}
+			conn, err := c.repeat(ctx, "pd-2", host.dial)
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.Less(t, time.Since(host.until), 3*repeatRate.interval)
+		})
+	}
 }
 
 // All connects to a member hear of the first that is answered, as each has a use of its own.

@@ -2,7 +2,9 @@ package tso
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,11 +18,12 @@ import (
 //	both                                     both                     TestWinnerRacesTheNextStream
 //	no suspicion, by one of two that end it  (who has ended it)       TestAnswerRacesTheTryThatWins, TestWinAfterTheAnswerIsDropped
 
-// winner returns a stream that has proved itself just now.
+// winner returns a stream that has proved itself, and stays good however long the test is held up.
 func winner(l *lane) *attempt {
-	a := &attempt{route: direct("pd-1"), stream: taker{newFakeStream("pd-1")}, listed: "pd-1", proved: l.env.now()}
-	a.cancel = func(error) {}
-	return a
+	return &attempt{
+		route: direct("pd-1"), stream: taker{newFakeStream("pd-1")}, listed: "pd-1",
+		proved: l.env.now() + int64(time.Hour), cancel: func(error) {},
+	}
 }
 
 // opener is a lane that does not run, and what it opens.
@@ -41,7 +44,7 @@ func newOpener(t *testing.T) *opener {
 // goesOnWith reports whether the lane goes on with a stream that has won: that is what connect has
 // returned, or what it was about to return has ended, so that the lane looks again.
 func (o *opener) goesOnWith(won, next *attempt) bool {
-	return next == won || o.opening != nil && context.Cause(o.opening) == errCutOver
+	return next == won || o.opening != nil && errors.Is(context.Cause(o.opening), errCutOver)
 }
 
 // What is offered takes the place of what was offered before, which ends. Meanwhile another
@@ -112,7 +115,7 @@ func TestAnswerRacesTheTryThatWins(t *testing.T) {
 	defer r.leave()
 	require.True(t, race(func() {
 		l.suspicion.Store(s)
-		r.found, won.proved = false, l.env.now()
+		r.found = false
 	}, func() {
 		r.win(won)
 	}, func() {
