@@ -91,11 +91,11 @@ func CrowdMissed(ours, upstream *CrowdOutcome) string {
 	}
 	more("PD's CPU", ours.PD, upstream.PD)
 	more("clients' CPU", ours.Clients, upstream.Clients)
-	if !ours.Crowd.rest && upstream.Unserved == 0 {
-		more("all served", ours.All, upstream.All)
-	}
-	if ours.Unserved > 0 {
+	switch {
+	case ours.Unserved > 0:
 		missed = append(missed, fmt.Sprintf("%d clients never served", ours.Unserved))
+	case !ours.Crowd.rest && upstream.Unserved == 0:
+		more("all served", ours.All, upstream.All)
 	}
 	if n := len(ours.Violations); n > 0 {
 		missed = append(missed, fmt.Sprintf("%d violations: %v", n, ours.Violations[0]))
