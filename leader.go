@@ -130,6 +130,8 @@ func (r *search) pause() time.Duration {
 		return jittered(listPause)
 	case r.office.State == office.Refuted && r.lane.env.reachable(r.office.Holder):
 		return jittered(max(rescuePause, part(refutedShare, r.refuted)))
+	case r.office.State == office.Named && !r.lane.env.reachable(r.target):
+		return jittered(max(rescuePause, part(refutedShare, r.start)))
 	default:
 		return r.lane.roundPause()
 	}
@@ -149,6 +151,8 @@ func (r *search) nextQuestion(first bool) time.Duration {
 		return jittered(min(max(toldPause, part(toldShare, since)), toldMost))
 	case r.since == 0 && (r.office.State == office.Nobody || r.office.State == office.Refuted):
 		return forever
+	case r.office.State == office.Named && !r.lane.env.reachable(r.target):
+		return forever // it is asked when it is connected to
 	default:
 		return jittered(electionPause)
 	}

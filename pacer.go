@@ -12,7 +12,7 @@ import (
 // will choose, as for dc-locations; all lanes together have 480 and 80; and who PD is about
 // to elect is asked 100 times at once, then 50 times a second, and 5 times after 15 s of
 // that. Where a host refuses to be connected to, which no member hears of, it is asked again
-// 25 times a second, and 5 times after a minute of that; where it does not answer, 10 times a
+// 25 times a second, and 10 times after 3 s of that; where it does not answer, 10 times a
 // second, and twice after 25 s of that, as gateways remember each for minutes.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
@@ -44,7 +44,7 @@ var (
 	longRate   = rate{burst: 700, interval: 200 * time.Millisecond}
 	searchRate = rate{burst: 10, interval: 2 * time.Second}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
-	knocksRate = rate{burst: 1000, interval: 200 * time.Millisecond}
+	knocksRate = rate{burst: 50, interval: 100 * time.Millisecond}
 	repeatRate = rate{burst: 1, interval: 100 * time.Millisecond}
 
 	silenceRate = rate{burst: 200, interval: 500 * time.Millisecond}

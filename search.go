@@ -289,6 +289,9 @@ func (r *search) await(pause time.Duration) {
 			if o.inVain() {
 				r.vain++
 			}
+			if o.kind.fresh && pause > r.lane.roundPause() {
+				over.Reset(r.lane.roundPause()) // there is room for the next one
+			}
 		case a := <-r.won:
 			r.win(a)
 		case <-again.C:
