@@ -139,6 +139,8 @@ type lane struct {
 	// patience is for how long the stream may be silent while an answer is
 	// awaited. Written by the receiver.
 	patience atomic.Int64
+	// searched is of the watch goroutine.
+	searched searchTimes
 	// listed is when the lane last asked for a list of members.
 	listed atomic.Int64
 	// suspicion is why other streams are tried, nil while none are.

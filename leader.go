@@ -65,7 +65,7 @@ func (l *lane) officeChanged() {
 		return
 	}
 	o, a := l.office(), l.dialed.Load()
-	if o.State == office.Named && !o.Told.IsZero() && a != nil && a.target != "" && a.target != o.Holder {
+	if o.State == office.Named && a != nil && a.target != "" && a.target != o.Holder {
 		l.suspect(false)
 	}
 }
@@ -75,19 +75,23 @@ func (l *lane) officeChanged() {
 // again without that, some seconds after.) Any goroutine may call it.
 func (l *lane) refresh() {
 	now, last := l.env.now(), l.listed.Load()
-	switch l.office().State {
-	case office.Unwatched:
-	case office.Nobody:
-		if last != 0 {
-			return
-		}
-	default:
-		if last != 0 && now-last < int64(listPause) {
-			return
-		}
+	if last != 0 && now-last < int64(l.listPause()) {
+		return
 	}
 	l.listed.Store(now)
 	l.env.refresh()
+}
+
+// listPause returns how long not to ask for another list.
+func (l *lane) listPause() time.Duration {
+	switch l.office().State {
+	case office.Unwatched:
+		return 0
+	case office.Nobody:
+		return forever
+	default:
+		return listPause
+	}
 }
 
 // refute takes in what a member has said to the lane, if it is that it does not lead.
@@ -154,7 +158,7 @@ func (r *search) nextQuestion(first bool) time.Duration {
 	case r.office.State == office.Named && !r.lane.env.reachable(r.target):
 		return forever // it is asked when it is connected to
 	default:
-		return jittered(electionPause)
+		return min(jittered(r.lane.electionPause()), forever)
 	}
 }
 

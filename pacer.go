@@ -9,9 +9,8 @@ import (
 // pacer bounds how often a client's lanes open streams: 50 at once, and in the long run
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
 // 20 at once and then 10 a second, or 100 and 30 where nothing tells of the member that PD
-// will choose, as for dc-locations; all lanes together have 480 and 80; and who PD is about
-// to elect is asked 100 times at once, then 50 times a second, and 5 times after 15 s of
-// that. Where a host refuses to be connected to, which no member hears of, it is asked again
+// will choose, as for dc-locations; all lanes together have 480 and 80. Who PD is about to
+// elect is asked at pauses of the search's. Where a host refuses to be connected to, which no member hears of, it is asked again
 // 25 times a second, and 10 times after 3 s of that; where it does not answer, 10 times a
 // second, and twice after 25 s of that, as gateways remember each for minutes.
 //
@@ -24,8 +23,6 @@ type pacer struct {
 	all     allowance // for everybody
 	spread  allowance // for streams over all members
 	asks    allowance // for tries of all lanes on connections that are there
-	likely  allowance // for such tries of who is about to be elected
-	long    allowance // for these in the long run
 	search  allowance // for the search of a lane for another stream
 	knocks  allowance // for connects that have been refused
 	knocked allowance // for these in the long run
@@ -40,8 +37,6 @@ var (
 	askRate    = rate{burst: 480, interval: 12500 * time.Microsecond}
 	laneRate   = rate{burst: 20, interval: 100 * time.Millisecond}
 	dcRate     = rate{burst: 100, interval: 33 * time.Millisecond}
-	likelyRate = rate{burst: 100, interval: 20 * time.Millisecond}
-	longRate   = rate{burst: 700, interval: 200 * time.Millisecond}
 	searchRate = rate{burst: 10, interval: 2 * time.Second}
 	knockRate  = rate{burst: 1, interval: 40 * time.Millisecond}
 	knocksRate = rate{burst: 50, interval: 100 * time.Millisecond}
@@ -108,11 +103,7 @@ func (p *pacer) reserveTry(now int64, t try, lane *share) (wait time.Duration, o
 	case t.fresh:
 		return p.reserveFresh(now)
 	case t.likely:
-		if wait, ok = p.likely.take(now, likelyRate, likelyRate.interval); !ok {
-			return wait, false
-		}
-		long, ok := p.long.take(now, longRate, maxTryWait)
-		return max(wait, long), ok
+		return 0, true // it is asked at pauses that grow
 	}
 	if wait, ok = lane.take(now, lane.rate, maxTryWait); !ok {
 		return wait, false
