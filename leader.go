@@ -44,6 +44,10 @@ const (
 	// share of the time for which it has said so.
 	refutedShare = 0.04
 
+	// proofPatience is how long a search waits at its beginning for a watch to show that it is
+	// alive, which takes a round trip.
+	proofPatience = 20 * time.Millisecond
+
 	// listPause is the pause between lists of members where a watch tells who leads: they say
 	// what it may have missed.
 	listPause = time.Second

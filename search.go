@@ -119,6 +119,9 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	}
 	defer r.awaitTurn()()
 	r.favourStandby(asking)
+	if l.office().Awaited {
+		r.await(proofPatience)
+	}
 	for round := 0; s.ctx.Err() == nil; round++ {
 		o := r.look(round)
 		l.refresh()

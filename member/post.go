@@ -70,18 +70,11 @@ func (p *post) prove() {
 	p.heard++
 }
 
-// stopWaiting is for who has waited long enough. Under mu.
-func (p *post) stopWaiting() {
-	if p.proof == awaited {
-		p.proof = none
-	}
-}
-
 // needed reports whether there should be a watch at this post, and whether somebody waits for a proof that it is alive.
 func (p *post) needed() (needed, prove bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.relief || p.trouble%2 == 1, p.proof == awaited
+	return !p.relief || p.trouble, p.proof == awaited
 }
 
 // keep keeps a watch for as long as there should be one, until Close.
@@ -94,7 +87,6 @@ func (p *post) keep() {
 		}
 		url, wait := p.choose()
 		if url == "" {
-			p.change(p.stopWaiting)
 			again.Reset(wait)
 			continue
 		}
@@ -289,7 +281,7 @@ func (p *post) guard(stream *etcdwatch.Stream, ended <-chan error) error {
 func (p *post) pace() (interval, patience time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.trouble%2 == 1 {
+	if p.trouble {
 		return troubleInterval, doubtAfter
 	}
 	return aliveInterval, p.m.cfg.Timeout

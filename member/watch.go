@@ -20,8 +20,8 @@ import (
 //
 // A watch is a hint. What it tells is not put into the snapshot, which lists alone make: it says whom to ask first, and whom
 // there is no use in asking. It may be silent for more than one reason, so when trouble begins nothing is made of it before
-// the member that is watched has shown that it is awake, and another one has been heard as well if there is one: a member
-// that is frozen tells nothing, and one that is cut off from the others does not know.
+// the member that is watched has shown that it is awake, since one that is frozen tells nothing. One that is cut off from the others
+// does not know, which the second watch shows.
 
 // Office is what watches say of the leader's office. The zero value says that there is none to rely on.
 type Office struct {
@@ -30,6 +30,8 @@ type Office struct {
 	Holder string
 	// Told is when an event brought that: zero if the watch began with it.
 	Told time.Time
+	// Awaited says that trouble has begun and a watch has been asked whether it is alive: it is about to be relied on.
+	Awaited bool
 }
 
 // refuteGrace is how long after an event has named a leader nothing that it says refutes that: it is about to serve.
@@ -46,7 +48,7 @@ type watches struct {
 	office  office.Office          // Guarded by mu, like the next five.
 	told    time.Time              // See Office.Told.
 	term    uint64                 // The highest that a member has told.
-	trouble int                    // How many have begun, odd while there is one.
+	trouble bool                   // There is some.
 	shunned map[string]shunned     // Members that have not let themselves be watched, by URL.
 	now     atomic.Pointer[Office] // Written under mu.
 }
@@ -68,40 +70,27 @@ func (w *watches) init(m *Members) {
 func (m *Members) Office() Office { return *m.watches.now.Load() }
 
 // Trouble says that the leader does not seem to serve, and that what watches say is wanted: they are asked whether they are
-// alive, and a second one begins. Office says Unwatched until that has been found out, for 300 ms at most. It never blocks.
+// alive, and a second one begins. Office says Unwatched until one has shown that it is. It never blocks.
 func (m *Members) Trouble() {
 	w := &m.watches
 	w.mu.Lock()
-	if w.trouble%2 == 1 {
+	if w.trouble {
 		w.mu.Unlock()
 		return
 	}
-	w.trouble++
-	this := w.trouble
+	w.trouble = true
 	w.first.proof, w.second.proof = awaited, awaited
 	told := w.publish()
 	w.mu.Unlock()
 	w.first.wake()
 	w.second.wake()
 	m.tell(told)
-	// Nothing to stop: it looks whether it is still that trouble.
-	time.AfterFunc(doubtAfter, func() { w.stopWaiting(this) })
-}
-
-// stopWaiting makes do with the watches that have shown that they are alive.
-func (w *watches) stopWaiting(trouble int) {
-	w.change(func() {
-		if w.trouble == trouble {
-			w.first.stopWaiting()
-			w.second.stopWaiting()
-		}
-	})
 }
 
 // Calm ends what Trouble has begun. serves is the URL of the member that serves now, "" if that is not known. It never blocks.
 func (m *Members) Calm(serves string) {
 	m.watches.change(func() {
-		m.watches.trouble += m.watches.trouble % 2
+		m.watches.trouble = false
 		if serves != "" {
 			m.watches.office.Serves(serves)
 		}
@@ -130,7 +119,7 @@ func (w *watches) change(do func()) {
 
 // publish puts what is known where Office finds it, and reports whether it is something else than before. Under mu.
 func (w *watches) publish() bool {
-	var now Office
+	now := Office{Awaited: w.first.live && w.first.proof == awaited && w.trouble}
 	if w.reliable() {
 		now = Office{State: w.office.State(), Holder: w.office.Holder(), Told: w.told}
 	}
@@ -144,10 +133,10 @@ func (w *watches) publish() bool {
 
 // reliable reports whether the watches are worth going by. Under mu.
 func (w *watches) reliable() bool {
-	if w.trouble%2 == 0 {
+	if !w.trouble {
 		return w.first.live || w.second.live
 	}
-	return w.first.proof != awaited && w.second.proof != awaited && (w.first.proof == given || w.second.proof == given)
+	return w.first.proof == given || w.second.proof == given
 }
 
 func (m *Members) tell(news bool) {
