@@ -148,10 +148,28 @@ func (c *client) dial(url string, fresh bool) func(ctx context.Context, address 
 		if !fresh || made.Load() {
 			return c.repeat(ctx, url, dial)
 		}
-		conn, err := c.knock(ctx, func() (net.Conn, error) { return c.repeat(ctx, url, dial) })
+		refused := false
+		conn, err := c.knock(ctx, func() (net.Conn, error) {
+			if refused {
+				if conn, err, ok := dialSoon(ctx, dial); ok {
+					return conn, err
+				}
+			}
+			refused = true
+			return c.repeat(ctx, url, dial)
+		})
 		made.Store(err == nil)
 		return conn, err
 	}
+}
+
+// dialSoon connects to who has just refused that, and so answers soon. It is false if he does not. It
+// takes half of what repeat does, and in a long outage a client does little else.
+func dialSoon(ctx context.Context, dial func(context.Context) (net.Conn, error)) (conn net.Conn, err error, ok bool) {
+	soon, cancel := context.WithTimeout(ctx, answerDue)
+	defer cancel()
+	conn, err = dial(soon)
+	return conn, err, err == nil || soon.Err() == nil || ctx.Err() != nil
 }
 
 // knock connects again and again while that is refused, until ctx ends. A member that is

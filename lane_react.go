@@ -57,7 +57,7 @@ func (l *lane) react(ctx context.Context, err error) time.Duration {
 		// awaitTarget, and nowhere else.
 	default:
 		l.refresh()
-		if a := l.dialed.Load(); a != nil {
+		if a := l.dialed.Load(); a != nil && a.over == nil {
 			l.refute(a.route, err)
 		}
 		l.suspectFor(class, err)

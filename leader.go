@@ -70,6 +70,9 @@ func (l *lane) officeChanged() {
 		return
 	}
 	o, a := l.office(), l.dialed.Load()
+	if len(l.proved) > 0 {
+		return // another stream is about to be taken
+	}
 	if o.State == office.Named && a != nil && a.target != "" && a.target != o.Holder {
 		l.suspect(false)
 	}
@@ -106,17 +109,32 @@ func (l *lane) refute(r route, err error) {
 	}
 }
 
-// followOffice takes in what watches say. Where requests may be forwarded a list is wanted as soon as
-// they name somebody else, since he may be out of reach.
+// followOffice takes in what watches say.
 func (r *search) followOffice() {
 	o := r.lane.office()
-	if r.lane.forwards() && o.State == office.Named && o.Holder != r.office.Holder {
-		r.lane.listed.Store(0)
-	}
 	if o.State == office.Refuted && r.office.State != office.Refuted {
 		r.refuted = time.Now()
 	}
 	r.office = o
+	if r.told() && r.astray() {
+		r.lane.listed.Store(0)
+	}
+}
+
+// awaitProof waits a moment for a watch to show that it is alive, if one has been asked: then there
+// is nobody else to ask.
+func (r *search) awaitProof() {
+	late := time.NewTimer(proofPatience)
+	defer late.Stop()
+	for r.lane.office().Awaited {
+		select {
+		case <-r.suspicion.news:
+		case <-late.C:
+			return
+		case <-r.suspicion.ctx.Done():
+			return
+		}
+	}
 }
 
 // told reports whether a watch has named somebody who has to be asked: another one than the
@@ -129,7 +147,13 @@ func (r *search) told() bool {
 // quiet reports whether there is nobody to ask but him who has been told, since no list says
 // otherwise.
 func (r *search) quiet() bool {
-	return (r.office.State == office.Nobody || r.told()) && r.since == 0
+	return r.since == 0 && (r.office.State == office.Nobody || r.told() && !r.astray())
+}
+
+// astray reports whether who has been named cannot be reached but through others, for which a list
+// has to name him.
+func (r *search) astray() bool {
+	return r.lane.forwards() && !r.lane.env.reachable(r.office.Holder)
 }
 
 // pause returns how long a round of tries lasts. Watches and lists end it.
@@ -138,9 +162,9 @@ func (r *search) pause() time.Duration {
 	case r.quiet():
 		return jittered(listPause)
 	case r.office.State == office.Refuted && r.lane.env.reachable(r.office.Holder):
-		return jittered(max(rescuePause, part(refutedShare, r.refuted)))
+		return jittered(fading(r.refuted))
 	case r.office.State == office.Named && !r.lane.env.reachable(r.target):
-		return jittered(max(rescuePause, part(refutedShare, r.start)))
+		return jittered(fading(r.start))
 	default:
 		return r.lane.roundPause()
 	}
@@ -153,9 +177,9 @@ func (r *search) nextQuestion(first bool) time.Duration {
 	case r.told() && first:
 		return max(toldAhead-time.Since(r.office.Told), 0)
 	case r.told():
-		since := r.office.Told
-		if since.IsZero() {
-			since = r.start
+		since := r.start
+		if r.office.Told.After(since) {
+			since = r.office.Told
 		}
 		return jittered(min(max(toldPause, part(toldShare, since)), toldMost))
 	case r.since == 0 && (r.office.State == office.Nobody || r.office.State == office.Refuted):
@@ -165,6 +189,11 @@ func (r *search) nextQuestion(first bool) time.Duration {
 	default:
 		return min(jittered(r.lane.electionPause()), forever)
 	}
+}
+
+// fading returns how long a round lasts where tries have been in vain since then.
+func fading(since time.Time) time.Duration {
+	return min(max(rescuePause, part(refutedShare, since)), listPause)
 }
 
 // part returns a share of the time since then.
@@ -179,7 +208,7 @@ func (l *lane) triesOfOffice(o outlook) []try {
 		return nil
 	}
 	tries := slices.Concat(l.triesOfTarget(o), l.triesAround(o))
-	if holder := o.office.Holder; o.office.State == office.Refuted && holder != l.env.target(l.dc) {
+	if holder := o.office.Holder; holder != "" && holder != l.env.target(l.dc) {
 		tries = append(tries, l.tryTold(holder))
 	}
 	return tries

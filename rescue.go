@@ -104,6 +104,16 @@ func (s *suspicion) hear() {
 	}
 }
 
+// see takes in that the search is about to look at all that has been heard.
+func (s *suspicion) see() {
+	for _, heard := range []chan struct{}{s.worse, s.news} {
+		select {
+		case <-heard:
+		default:
+		}
+	}
+}
+
 // doubts returns the member whose connection is suspected, "" if none is.
 func (s *suspicion) doubts() string {
 	if conn := s.conn.Load(); conn != nil {

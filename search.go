@@ -119,10 +119,9 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	}
 	defer r.awaitTurn()()
 	r.favourStandby(asking)
-	if l.office().Awaited {
-		r.await(proofPatience)
-	}
+	r.awaitProof()
 	for round := 0; s.ctx.Err() == nil; round++ {
+		l.troubledFor() // that goes on, whatever is asked in this round
 		o := r.look(round)
 		l.refresh()
 		for _, t := range l.tries(o) {
@@ -134,7 +133,7 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 
 // whoServes returns the member that has ended the search by an answer, "" if none has.
 func (r *search) whoServes() string {
-	if a := r.lane.dialed.Load(); r.served == "" && a != nil && r.suspicion.answered.Load() {
+	if a := r.lane.dialed.Load(); r.served == "" && a != nil && a.over == nil && r.suspicion.answered.Load() {
 		return a.target
 	}
 	return r.served
@@ -199,15 +198,8 @@ func jittered(d time.Duration) time.Duration { return d + rand.N(d/4) }
 
 // look returns what a round of tries goes by.
 func (r *search) look(round int) outlook {
-	select {
-	case <-r.suspicion.worse: // which is about to be seen
-	default:
-	}
-	select {
-	case <-r.suspicion.news: // likewise
-	default:
-	}
 	s := r.suspicion
+	s.see()
 	r.follow(round)
 	r.followOffice()
 	unready, starting := r.lane.lastSaid()

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tsoring/tso/internal/etcdwatch"
+	"github.com/tsoring/tso/internal/office"
 )
 
 // post is where one watch at a time is kept: the first for ever, the second, the relief, while there is trouble and for a
@@ -141,6 +143,7 @@ func (p *post) left(url string, err error) {
 			p.shun(url, err)
 		}
 		p.url, p.live, p.proof = "", false, none
+		p.other.wake() // It may be looking for somebody to watch.
 		if !p.other.live {
 			p.office.Unwatch()
 			p.told, p.term = time.Time{}, 0
@@ -186,10 +189,16 @@ func (p *post) watch(url string) error {
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
-	ended := make(chan error, 1) // Room for it, so that the reader does not wait for us.
-	p.m.running.Go(func() { ended <- p.read(stream, url, found, opening) })
-	return p.guard(stream, ended)
+	var why error
+	ended := make(chan struct{})
+	p.m.running.Go(func() {
+		defer close(ended)
+		why = p.read(stream, url, found, opening)
+	})
+	err = p.guard(stream, ended)
+	stream.Close()
+	<-ended // From here on nothing is told at this post.
+	return cmp.Or(err, why)
 }
 
 // read takes in what a watch tells until it ends. What has been found before counts from when the watch has begun: while there
@@ -217,7 +226,10 @@ func (p *post) read(stream *etcdwatch.Stream, url string, found etcdwatch.Snapsh
 func (p *post) take(url string, revision int64, found []etcdwatch.Event, u etcdwatch.Update) (err error) {
 	p.change(func() {
 		for _, e := range found {
-			if e.Revision == 0 { // There is no such key.
+			if e.Deleted && p.office.State() == office.Unwatched {
+				continue // Has there ever been such a key? The next event will tell.
+			}
+			if e.Deleted {
 				e.Revision = revision
 			}
 			if err = p.takeEvent(e, true); err != nil {
@@ -240,17 +252,18 @@ func (p *post) take(url string, revision int64, found []etcdwatch.Event, u etcdw
 	return err
 }
 
-// guard asks the watch now and then whether it is alive, and returns why it has ended or has to.
-func (p *post) guard(stream *etcdwatch.Stream, ended <-chan error) error {
-	alive, doubt, linger := time.NewTimer(jitter(aliveInterval)), stoppedTimer(), stoppedTimer()
+// guard asks the watch now and then whether it is alive, and returns why it has to end, or nil when it has ended.
+func (p *post) guard(stream *etcdwatch.Stream, ended <-chan struct{}) error {
+	interval, _ := p.pace()
+	alive, doubt, linger := time.NewTimer(jitter(interval)), stoppedTimer(), stoppedTimer()
 	defer alive.Stop()
 	defer doubt.Stop()
 	defer linger.Stop()
 	heard := 0 // When it was last asked.
 	for {
 		select {
-		case err := <-ended:
-			return err
+		case <-ended:
+			return nil
 		case <-p.stir:
 			needed, prove := p.needed()
 			if prove {

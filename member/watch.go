@@ -91,7 +91,8 @@ func (m *Members) Trouble() {
 func (m *Members) Calm(serves string) {
 	m.watches.change(func() {
 		m.watches.trouble = false
-		if serves != "" {
+		// A late answer of the one before says nothing of who has just been named.
+		if serves == m.watches.office.Holder() || serves != "" && time.Since(m.watches.told) >= refuteGrace {
 			m.watches.office.Serves(serves)
 		}
 	})
@@ -99,7 +100,7 @@ func (m *Members) Calm(serves string) {
 	m.watches.second.wake()
 }
 
-// Refute says that the member at url has been asked and does not serve, or cannot be reached. It never blocks.
+// Refute says that the member at url has been asked and says that it does not lead. It never blocks.
 func (m *Members) Refute(url string) {
 	m.watches.change(func() {
 		if time.Since(m.watches.told) >= refuteGrace {

@@ -252,6 +252,27 @@ func TestWatch_WhereThereIsNone(t *testing.T) {
 	})
 }
 
+// A PD that keeps its leader elsewhere has none of this key, and a leader all the same.
+func TestWatch_NoSuchKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m, _ := watchable(t, 3)
+		s.ScriptWatch(func(_ int, a *tsotest.WatchAnswer) error {
+			if a.Range {
+				a.Events = nil
+			}
+			return nil
+		})
+		require.NoError(t, s.EndWatches())
+		time.Sleep(time.Second)
+		require.Len(t, watched(s), 1)
+		require.Equal(t, office.Unwatched, m.Office().State)
+
+		require.NoError(t, s.MoveLeader(1))
+		synctest.Wait()
+		requireOffice(t, m, office.Named, s.URL(1))
+	})
+}
+
 func TestWatch_RubbishEndsIt(t *testing.T) {
 	noMember, err := (&pdpb.Member{Name: "pd", ClientUrls: []string{"http://pd:2379"}}).Marshal()
 	require.NoError(t, err)
