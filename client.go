@@ -375,7 +375,8 @@ func (c *client) UpdateOption(option DynamicOption, value any) error {
 
 func (c *client) Stats() Stats {
 	s := c.stats.snapshot()
-	s.MemberRequests = int64(c.members.Stats().GetMembers)
+	m := c.members.Stats()
+	s.MemberRequests, s.Watches, s.LeaderEvents = int64(m.GetMembers), int64(m.Watches), int64(m.Told)
 	s.Yields, s.Parks = c.reads.Yields.Load(), c.reads.Parks.Load()
 	return s
 }

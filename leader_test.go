@@ -106,8 +106,11 @@ func TestLeader_IsFollowedWithoutACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := inMemory(t, watchable())
 		requireGetTS(t, c)
+		synctest.Wait()
+		require.Equal(t, int64(1), c.Stats().Watches)
 		require.NoError(t, s.MoveLeader(2))
 		time.Sleep(100 * time.Millisecond)
+		require.NotZero(t, c.Stats().LeaderEvents)
 		require.Equal(t, s.URL(2), c.(*client).global.dialed.Load().target)
 		began := time.Now()
 		requireGetTS(t, c)

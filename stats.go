@@ -39,8 +39,12 @@ type Stats struct {
 	// Highest is the highest timestamp of the global scope that PD has granted to this
 	// client, composed (ComposeTS); 0 before the first.
 	Highest uint64
-	// MemberRequests is the number of GetMembers RPCs sent.
-	MemberRequests int64
+	// MemberRequests is the number of GetMembers RPCs sent. Watches is how often the client has
+	// begun to watch who leads PD, at one of its members, and LeaderEvents how often it was told
+	// that somebody does, or nobody any more. Where Watches is 0, as behind a proxy that does
+	// not let etcd's calls through, leaders are found by asking, which takes PD more and callers
+	// longer.
+	MemberRequests, Watches, LeaderEvents int64
 }
 
 // counters are the Stats of a client, written by its lanes. Those of the hot
