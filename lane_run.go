@@ -345,7 +345,7 @@ func (l *lane) membersChanged() {
 	if a := l.dialed.Load(); a != nil && l.outdated(a) {
 		a.cancel(errMoved)
 	}
-	if s := l.suspicion.Load(); s != nil {
+	if s := l.suspicion.Load(); s != nil && l.dc == globalDC { // whose rounds may be long
 		s.hear()
 	}
 	l.mayWiden()
