@@ -4,41 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/tsoring/tso/internal/office"
 	"github.com/tsoring/tso/internal/pderr"
 	"github.com/tsoring/tso/member"
-)
-
-// The pauses between tries of the same route: short while they fail at once, because who
-// is refused finds out soon when he is not any more, and longer while several hang (see
-// try.pauseBehind), such that thousands of clients do no harm to a PD that is frozen.
-const (
-	rescuePause  = 50 * time.Millisecond
-	hangingPause = time.Second
-)
-
-// dcPause is the pause of the lanes of dc-locations, where nothing tells of the member
-// that PD will choose, so that each has to be asked often.
-const dcPause = 33 * time.Millisecond
-
-// electionPause is the least pause between questions to a member that PD is about to elect, or
-// has elected, as lists may name it up to 0.2 s before it serves: a leader that goes in good
-// order hands over within 0.1 to 1 s, and what callers wait for beyond that is this pause,
-// at most.
-const electionPause = 12 * time.Millisecond
-
-// Where nothing tells who leads, the pauses of the global scope grow with the time for which
-// there has been trouble: what all clients ask is what keeps a PD that is weak from getting ready.
-// So callers wait up to 5 % longer in the first 2 s, and 0.3 s after that.
-const (
-	troubleShare  = 0.05
-	longTrouble   = 2 * time.Second
-	longPause     = 300 * time.Millisecond
-	troubleLinger = 2 * time.Second // Trouble that comes back sooner has not been over.
 )
 
 // search is a rescue under way: the tries of one suspicion. It belongs to the watch
@@ -113,6 +84,11 @@ func (l *lane) rescue(s *suspicion, asking *sync.WaitGroup) {
 	r := newSearch(l, s)
 	defer r.racing.Wait()
 	defer s.cancel()
+	defer func() {
+		if s.answered.Load() {
+			l.searched = searchTimes{} // it was a false alarm
+		}
+	}()
 	if l.dc == globalDC {
 		l.env.watch.Trouble()
 		defer func() { l.env.watch.Calm(r.whoServes()) }()
@@ -157,44 +133,6 @@ func (r *search) awaitTurn() (end func()) {
 		}
 	}
 }
-
-// roundPause returns how long a round of tries lasts: up to a quarter longer by chance, so
-// that many clients do not ask in step.
-func (l *lane) roundPause() time.Duration {
-	if l.dc != globalDC {
-		return jittered(dcPause)
-	}
-	d := l.troubledFor()
-	if d > longTrouble {
-		return longPause*7/8 + rand.N(longPause/4)
-	}
-	return jittered(max(rescuePause, time.Duration(troubleShare*float64(d))))
-}
-
-// troubledFor returns for how long the lane has been in trouble, until now. On the watch goroutine.
-func (l *lane) troubledFor() time.Duration {
-	now := time.Now()
-	if now.Sub(l.searched.ended) > troubleLinger {
-		l.searched.began = now
-	}
-	l.searched.ended = now
-	return now.Sub(l.searched.began)
-}
-
-// searchTimes are when a lane has come to look for other streams, and when it last did.
-type searchTimes struct{ began, ended time.Time }
-
-// electionPause returns the pause between questions to who is expected to serve.
-func (l *lane) electionPause() time.Duration {
-	d := l.troubledFor()
-	if d > longTrouble {
-		return forever // a round asks him
-	}
-	return max(electionPause, time.Duration(troubleShare*float64(d)))
-}
-
-// jittered returns d and up to a quarter more.
-func jittered(d time.Duration) time.Duration { return d + rand.N(d/4) }
 
 // look returns what a round of tries goes by.
 func (r *search) look(round int) outlook {
