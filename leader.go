@@ -122,11 +122,11 @@ func (r *search) followOffice() {
 }
 
 // awaitProof waits a moment for a watch to show that it is alive, if one has been asked: then there
-// is nobody else to ask.
+// is nobody else to ask. It does not where a connection is in doubt, as a new one is tried anyway.
 func (r *search) awaitProof() {
 	late := time.NewTimer(proofPatience)
 	defer late.Stop()
-	for r.lane.office().Awaited {
+	for r.suspicion.doubts() == "" && r.lane.office().Awaited {
 		select {
 		case <-r.suspicion.news:
 		case <-late.C:
