@@ -28,8 +28,8 @@ func TestNewLeaderIsFoundAfterALongOutage(t *testing.T) {
 				sum, worst = sum+late, max(worst, late)
 			}
 			t.Logf("mean %v, worst %v", sum/rounds, worst)
-			require.Less(t, sum/rounds, 250*time.Millisecond)
-			require.Less(t, worst, 500*time.Millisecond)
+			require.Less(t, sum/rounds, 300*time.Millisecond)
+			require.Less(t, worst, 700*time.Millisecond)
 		})
 	}
 }
