@@ -321,12 +321,6 @@ func (c *client) membersChanged(*member.Snapshot) {
 	c.reroute()
 }
 
-// officeChanged is called when watches say something else of the leader's office.
-func (c *client) officeChanged() {
-	<-c.built
-	c.global.officeChanged()
-}
-
 // reroute has all lanes see whether they go where they should.
 func (c *client) reroute() {
 	for _, l := range *c.lanes.Load() {

@@ -126,12 +126,7 @@ func (l *lane) connectAndReceive(ctx context.Context) error {
 }
 
 // settle has what must keep up with the stream look at it.
-func (l *lane) settle() {
-	select {
-	case l.settled <- struct{}{}:
-	default:
-	}
-}
+func (l *lane) settle() { nudge(l.settled) }
 
 func (l *lane) tellCutOver(a *attempt) {
 	if a.over != nil {
@@ -349,10 +344,7 @@ func (l *lane) membersChanged() {
 		s.hear()
 	}
 	l.mayWiden()
-	select {
-	case l.poke <- struct{}{}:
-	default:
-	}
+	nudge(l.poke)
 }
 
 // backoff returns a pause that doubles with each failure, and up to a quarter

@@ -62,6 +62,12 @@ func (l *lane) office() member.Office {
 	return l.env.watch.Office()
 }
 
+// officeChanged is called when watches say something else of the leader's office.
+func (c *client) officeChanged() {
+	<-c.built
+	c.global.officeChanged()
+}
+
 // officeChanged has the lane see whether another member serves it now than it goes to. Any
 // goroutine may call it.
 func (l *lane) officeChanged() {
@@ -69,10 +75,10 @@ func (l *lane) officeChanged() {
 		s.hear()
 		return
 	}
-	o, a := l.office(), l.dialed.Load()
 	if len(l.proved) > 0 {
 		return // another stream is about to be taken
 	}
+	o, a := l.office(), l.dialed.Load()
 	if o.State == office.Named && a != nil && a.target != "" && a.target != o.Holder {
 		l.suspect(false)
 	}
@@ -156,6 +162,11 @@ func (r *search) astray() bool {
 	return r.lane.forwards() && !r.lane.env.reachable(r.office.Holder)
 }
 
+// unreached reports whether watches name a leader while the connection to whom lists name is down.
+func (r *search) unreached() bool {
+	return r.office.State == office.Named && !r.lane.env.reachable(r.target)
+}
+
 // pause returns how long a round of tries lasts. Watches and lists end it.
 func (r *search) pause() time.Duration {
 	switch {
@@ -163,7 +174,7 @@ func (r *search) pause() time.Duration {
 		return jittered(listPause)
 	case r.office.State == office.Refuted && r.lane.env.reachable(r.office.Holder):
 		return jittered(fading(r.refuted))
-	case r.office.State == office.Named && !r.lane.env.reachable(r.target):
+	case r.unreached():
 		return jittered(fading(r.start))
 	default:
 		return r.lane.roundPause()
@@ -181,24 +192,19 @@ func (r *search) nextQuestion(first bool) time.Duration {
 		if r.office.Told.After(since) {
 			since = r.office.Told
 		}
-		return jittered(min(max(toldPause, part(toldShare, since)), toldMost))
+		return jittered(min(max(toldPause, part(toldShare, time.Since(since))), toldMost))
 	case r.since == 0 && (r.office.State == office.Nobody || r.office.State == office.Refuted):
 		return forever
-	case r.office.State == office.Named && !r.lane.env.reachable(r.target):
+	case r.unreached():
 		return forever // it is asked when it is connected to
 	default:
-		return min(jittered(r.lane.electionPause()), forever)
+		return jittered(r.lane.electionPause())
 	}
 }
 
 // fading returns how long a round lasts where tries have been in vain since then.
 func fading(since time.Time) time.Duration {
-	return min(max(rescuePause, part(refutedShare, since)), listPause)
-}
-
-// part returns a share of the time since then.
-func part(of float64, since time.Time) time.Duration {
-	return time.Duration(of * float64(time.Since(since)))
+	return min(max(rescuePause, part(refutedShare, time.Since(since))), listPause)
 }
 
 // triesOfOffice returns ways to the lane's member where watches say who leads: nobody else is asked

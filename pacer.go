@@ -10,9 +10,10 @@ import (
 // fewer than 10 a second. Beside these, where they ask members who serves, each lane has
 // 20 at once and then 10 a second, or 100 and 30 where nothing tells of the member that PD
 // will choose, as for dc-locations; all lanes together have 480 and 80. Who PD is about to
-// elect is asked at pauses of the search's. Where a host refuses to be connected to, which no member hears of, it is asked again
-// 25 times a second, and 10 times after 3 s of that; where it does not answer, 10 times a
-// second, and twice after 25 s of that, as gateways remember each for minutes.
+// elect is asked at pauses of the search's. Where a host refuses to be connected to, which
+// no member hears of, it is asked again 25 times a second, and 10 times after 3 s of that;
+// where it does not answer, 10 times a second, and twice after 25 s of that, as gateways
+// remember each for minutes.
 //
 // A lane that fails again and again draws on one allowance only, so that dc-locations in
 // trouble do not hold up the others when those need a stream. For the same reason, what a

@@ -45,7 +45,7 @@ func (l *lane) roundPause() time.Duration {
 	if d > longTrouble {
 		return longPause*7/8 + rand.N(longPause/4)
 	}
-	return jittered(max(rescuePause, time.Duration(troubleShare*float64(d))))
+	return jittered(max(rescuePause, part(troubleShare, d)))
 }
 
 // searchTimes are when a lane has come to look for other streams, and when it last did.
@@ -67,8 +67,11 @@ func (l *lane) electionPause() time.Duration {
 	if d > longTrouble {
 		return forever // a round asks him
 	}
-	return max(electionPause, time.Duration(troubleShare*float64(d)))
+	return max(electionPause, part(troubleShare, d))
 }
+
+// part returns a share of d.
+func part(share float64, d time.Duration) time.Duration { return time.Duration(share * float64(d)) }
 
 // jittered returns d and up to a quarter more.
 func jittered(d time.Duration) time.Duration { return d + rand.N(d/4) }

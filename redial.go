@@ -148,9 +148,6 @@ func (u *unanswered) leave(url string, h hanging, answered bool) {
 		return
 	}
 	for _, other := range others {
-		select {
-		case other <- struct{}{}:
-		default:
-		}
+		nudge(other)
 	}
 }

@@ -97,9 +97,12 @@ type suspicion struct {
 }
 
 // hear has the search look at the news. Any goroutine may call it.
-func (s *suspicion) hear() {
+func (s *suspicion) hear() { nudge(s.news) }
+
+// nudge leaves a token in a channel that has room for one, unless there is one already.
+func nudge(c chan<- struct{}) {
 	select {
-	case s.news <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -128,10 +131,7 @@ func (s *suspicion) doubt(member string, now int64) {
 		return
 	}
 	if before := s.conn.Swap(&member); before == nil || *before != member {
-		select {
-		case s.worse <- struct{}{}:
-		default:
-		}
+		nudge(s.worse)
 	}
 }
 
@@ -161,10 +161,7 @@ func (l *lane) suspect(conn bool) {
 	if conn && a != nil && a.target != "" {
 		s.doubt(a.target, l.env.now())
 	}
-	select {
-	case l.alarm <- struct{}{}:
-	default:
-	}
+	nudge(l.alarm)
 }
 
 // newSuspicion returns the suspicion that there is now, or nil if it has just ended.
@@ -291,10 +288,7 @@ func (l *lane) cutOver(a *attempt) {
 	if current := l.dialed.Load(); current != nil && current != a {
 		current.cancel(errCutOver)
 	}
-	select {
-	case l.poke <- struct{}{}:
-	default:
-	}
+	nudge(l.poke)
 }
 
 // takeProved returns a stream that has won, if there is one that is worth having.

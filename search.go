@@ -17,12 +17,10 @@ import (
 type search struct {
 	lane      *lane
 	suspicion *suspicion
-	began     int64
 	racing    sync.WaitGroup
 	won       chan *attempt
 	ended     chan outcome
 	hanging   map[try]unended
-	found     bool
 
 	// target is the member that the list names, since a round; vain is how many new connections
 	// to it have led to somebody who gives no timestamps; near is what new connections that are
@@ -37,7 +35,7 @@ type search struct {
 	// has been found not to serve.
 	office         member.Office
 	start, refuted time.Time
-	// served is who has answered, "" while the search is on.
+	// served is who has answered first of those that were tried, "" while nobody has.
 	served string
 }
 
@@ -71,7 +69,6 @@ func newSearch(l *lane, s *suspicion) *search {
 		won:       make(chan *attempt),
 		ended:     make(chan outcome),
 		hanging:   make(map[try]unended),
-		began:     l.env.now(),
 		start:     time.Now(),
 	}
 	r.near, r.leave = context.WithCancel(s.ctx)
@@ -124,7 +121,7 @@ func (r *search) awaitTurn() (end func()) {
 		switch {
 		case ok:
 			return func() {
-				if !r.found {
+				if r.served == "" {
 					giveBack()
 				}
 			}
@@ -147,7 +144,7 @@ func (r *search) look(round int) outlook {
 		news:     r.since > 0,
 		doubted:  s.doubts(),
 		around:   !s.route.isDirect(),
-		young:    r.lane.env.now()-r.began < int64(aroundAhead),
+		young:    time.Since(r.start) < aroundAhead,
 		unready:  unready,
 		starting: starting,
 		vain:     r.vain > 0,
@@ -356,7 +353,7 @@ func (r *search) lost(t try, err error) {
 // win has the lane go on with a, unless the suspicion has ended before.
 func (r *search) win(a *attempt) {
 	if r.lane.suspicion.CompareAndSwap(r.suspicion, nil) {
-		r.found, r.served = true, a.target
+		r.served = a.target
 		r.lane.env.refresh() // It may be news.
 		r.lane.cutOver(a)
 	} else {

@@ -115,13 +115,14 @@ func TestAnswerRacesTheTryThatWins(t *testing.T) {
 	defer r.leave()
 	require.True(t, race(func() {
 		l.suspicion.Store(s)
-		r.found = false
+		r.served = ""
 	}, func() {
 		r.win(won)
 	}, func() {
 		trusted = l.suspicion.CompareAndSwap(s, nil) // as trust does
 	}, func() bool {
-		return trusted != r.found && r.found == (l.takeProved() == won) && l.suspicion.Load() == nil
+		found := r.served != ""
+		return trusted != found && found == (l.takeProved() == won) && l.suspicion.Load() == nil
 	}), "the stream has answered, and is left nevertheless")
 }
 
@@ -135,7 +136,7 @@ func TestWinAfterTheAnswerIsDropped(t *testing.T) {
 	next := l.newSuspicion() // which is another search's
 	r.win(won)
 	require.Equal(t, errCutOver, dropped)
-	require.False(t, r.found)
+	require.Empty(t, r.served)
 	require.Empty(t, l.proved)
 	require.Same(t, next, l.suspicion.Load())
 	next.cancel()

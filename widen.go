@@ -39,12 +39,7 @@ type widening struct {
 }
 
 // mayWiden has the lane see whether requests should be spread. Any goroutine may call it.
-func (l *lane) mayWiden() {
-	select {
-	case l.wide <- struct{}{}:
-	default:
-	}
-}
+func (l *lane) mayWiden() { nudge(l.wide) }
 
 // widen spreads requests over all members where they should be, until the lane is closed.
 func (l *lane) widen() {

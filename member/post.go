@@ -300,6 +300,7 @@ func (p *post) pace() (interval, patience time.Duration) {
 	return aliveInterval, p.m.cfg.Timeout
 }
 
+// stoppedTimer returns one that does not fire before it is reset.
 func stoppedTimer() *time.Timer {
 	t := time.NewTimer(time.Hour)
 	t.Stop()

@@ -56,8 +56,7 @@ func (m *Members) round(ctx context.Context, asked []string, p *poll) (*Snapshot
 	defer cancel() // Ends the calls that nobody waits for any more.
 	answers := m.ask(timed, asked, p.thorough)
 
-	grace := time.NewTimer(time.Hour)
-	grace.Stop()
+	grace := stoppedTimer()
 	defer grace.Stop()
 	reached := silent
 	for range asked {

@@ -73,31 +73,28 @@ func (m *Members) Office() Office { return *m.watches.now.Load() }
 // alive, and a second one begins. Office says Unwatched until one has shown that it is. It never blocks.
 func (m *Members) Trouble() {
 	w := &m.watches
-	w.mu.Lock()
-	if w.trouble {
-		w.mu.Unlock()
-		return
-	}
-	w.trouble = true
-	w.first.proof, w.second.proof = awaited, awaited
-	told := w.publish()
-	w.mu.Unlock()
-	w.first.wake()
-	w.second.wake()
-	m.tell(told)
+	w.change(func() {
+		if !w.trouble {
+			w.trouble = true
+			w.first.proof, w.second.proof = awaited, awaited
+			w.first.wake()
+			w.second.wake()
+		}
+	})
 }
 
 // Calm ends what Trouble has begun. serves is the URL of the member that serves now, "" if that is not known. It never blocks.
 func (m *Members) Calm(serves string) {
-	m.watches.change(func() {
-		m.watches.trouble = false
+	w := &m.watches
+	w.change(func() {
+		w.trouble = false
 		// A late answer of the one before says nothing of who has just been named.
-		if serves == m.watches.office.Holder() || serves != "" && time.Since(m.watches.told) >= refuteGrace {
-			m.watches.office.Serves(serves)
+		if serves == w.office.Holder() || serves != "" && time.Since(w.told) >= refuteGrace {
+			w.office.Serves(serves)
 		}
 	})
-	m.watches.first.wake()
-	m.watches.second.wake()
+	w.first.wake()
+	w.second.wake()
 }
 
 // Refute says that the member at url has been asked and says that it does not lead. It never blocks.
@@ -115,7 +112,9 @@ func (w *watches) change(do func()) {
 	do()
 	told := w.publish()
 	w.mu.Unlock()
-	w.m.tell(told)
+	if told && w.m.cfg.OnOffice != nil {
+		w.m.cfg.OnOffice()
+	}
 }
 
 // publish puts what is known where Office finds it, and reports whether it is something else than before. Under mu.
@@ -138,12 +137,6 @@ func (w *watches) reliable() bool {
 		return w.first.live || w.second.live
 	}
 	return w.first.proof == given || w.second.proof == given
-}
-
-func (m *Members) tell(news bool) {
-	if news && m.cfg.OnOffice != nil {
-		m.cfg.OnOffice()
-	}
 }
 
 // leaderKey is the key of the leader's office, "" where the cluster has not told its id.
